@@ -1,0 +1,524 @@
+/*
+ * halfbyte: run and make quantized language models, with the same bits on every target.
+ *
+ * This is the one public header. It reads from top to bottom:
+ *
+ *   1. Version          5. GGUF files         9. Sampling
+ *   2. Status, errors   6. Loading a model   10. Generating text
+ *   3. Memory, threads  7. Tokenizing        11. Quantizing (library halfbyte-compress)
+ *   4. Types and ISAs   8. Sessions          12. Host helpers (library halfbyte-host)
+ *
+ * Rules that hold for the whole interface:
+ *  - The library does no I/O, starts no threads, keeps no global state, prints nothing and never
+ *    exits. Section 12 is the exception: it is a separate library that opens files and makes threads.
+ *  - Whatever a file or a caller can get wrong comes back as an hb_status. Where a function takes an
+ *    hb_error, it may be NULL; if given, it is filled in on failure with a sentence that names the
+ *    thing and its place.
+ *  - An object belongs to whoever created it and is released with its ..._destroy, which accepts
+ *    NULL. A model must outlive its sessions, and a session its generators.
+ *  - Different objects may be used from different threads. One object may not, except that a loaded
+ *    hb_model and its tokenizer are read-only and may be shared.
+ *  - Strings are UTF-8. hb_string is a view that is not NUL-terminated.
+ */
+#ifndef HALFBYTE_H
+#define HALFBYTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Version ---------------------------------------------------------------------------- */
+
+#define HB_VERSION_MAJOR 0
+#define HB_VERSION_MINOR 1
+#define HB_VERSION_PATCH 0
+#define HB_VERSION "0.1.0"
+
+/* The version of the library that is linked, as HB_VERSION of its own header. */
+const char *hb_version(void);
+
+/* ---- 2. Status and errors ------------------------------------------------------------------ */
+
+/* X(NAME, number, JavaScript class, meaning). The C enum, hb_status_text, the JS error classes and
+ * the documentation are generated from this list. Numbers are stable. */
+#define HB_STATUS_LIST(X)                                                                          \
+  X(OK, 0, "", "success")                                                                          \
+  X(ARGUMENT, 1, "ArgumentError", "an argument is out of its range")                               \
+  X(MEMORY, 2, "OutOfMemoryError", "memory could not be had")                                      \
+  X(FORMAT, 3, "FormatError", "the file contradicts its format")                                   \
+  X(TRUNCATED, 4, "TruncatedError", "the file ends before its contents do")                        \
+  X(UNSUPPORTED, 5, "UnsupportedModelError", "the file asks for a feature that halfbyte lacks")     \
+  X(MODEL, 6, "ModelError", "a tensor or key of the model is missing or has the wrong shape")      \
+  X(CONTEXT_FULL, 7, "ContextFullError", "the session's context is full")                          \
+  X(STATE, 8, "StateError", "a function was called at the wrong time")                             \
+  X(IO, 9, "IoError", "a file could not be read or written")                                       \
+  X(ABORTED, 10, "AbortError", "the caller asked to stop")                                         \
+  X(SELFTEST, 11, "SelfTestError", "this machine or engine computes wrong results")
+
+typedef enum hb_status {
+#define HB_STATUS_ENUM(name, number, js, text) HB_##name = number,
+  HB_STATUS_LIST(HB_STATUS_ENUM)
+#undef HB_STATUS_ENUM
+} hb_status;
+
+#define HB_NO_OFFSET UINT64_MAX
+
+/* Why a call failed. `offset` is the byte in the file where the cause stands, or HB_NO_OFFSET. */
+typedef struct hb_error {
+  hb_status status;
+  uint64_t offset;
+  char message[256]; /* NUL-terminated, no newline */
+} hb_error;
+
+/* The meaning of a status, from HB_STATUS_LIST. Never NULL. */
+const char *hb_status_text(hb_status status);
+
+/* A view of UTF-8 bytes that belong to somebody else. */
+typedef struct hb_string {
+  const char *data;
+  size_t length;
+} hb_string;
+
+/* ---- 3. Memory and threads ----------------------------------------------------------------- */
+
+/* Where an object gets its memory. `allocate` returns `size` bytes at a multiple of `alignment` (a
+ * power of two up to 64; contents undefined) or NULL. `release` gets the same block and size back.
+ * Wherever an allocator is asked for, NULL means the C library's (not in the WASM modules, which
+ * bring their own). The struct must outlive the objects made with it. */
+typedef struct hb_allocator {
+  void *context;
+  void *(*allocate)(void *context, size_t size, size_t alignment);
+  void (*release)(void *context, void *block, size_t size);
+} hb_allocator;
+
+/* How work is spread over threads. `run` calls work(argument, index) once for each index in
+ * 0..threads-1, all at the same time, and returns when every call has returned; index 0 may be the
+ * calling thread. `yield`, if not NULL, is called by a thread that has waited long at a barrier.
+ * Wherever an hb_parallel is asked for, NULL means one thread. Results never depend on it. */
+typedef struct hb_parallel {
+  void *context;
+  uint32_t threads;
+  void (*run)(void *context, void (*work)(void *argument, uint32_t index), void *argument);
+  void (*yield)(void *context);
+} hb_parallel;
+
+#define HB_MAX_THREADS 64
+
+/* ---- 4. Tensor types and instruction sets -------------------------------------------------- */
+
+/* X(NAME, GGUF id, values a block, bytes a block, supported). One row for every type of a GGUF tensor;
+ * a type that is not `supported` is recognized, so that the error can name it. */
+#define HB_TYPE_LIST(X)                                                                            \
+  X(F32, 0, 1, 4, 1)                                                                               \
+  X(F16, 1, 1, 2, 1)                                                                               \
+  X(Q4_0, 2, 32, 18, 1)                                                                            \
+  X(Q4_1, 3, 32, 20, 1)                                                                            \
+  X(Q5_0, 6, 32, 22, 1)                                                                            \
+  X(Q5_1, 7, 32, 24, 1)                                                                            \
+  X(Q8_0, 8, 32, 34, 1)                                                                            \
+  X(Q8_1, 9, 32, 36, 0)                                                                            \
+  X(Q2_K, 10, 256, 84, 1)                                                                          \
+  X(Q3_K, 11, 256, 110, 1)                                                                         \
+  X(Q4_K, 12, 256, 144, 1)                                                                         \
+  X(Q5_K, 13, 256, 176, 1)                                                                         \
+  X(Q6_K, 14, 256, 210, 1)                                                                         \
+  X(Q8_K, 15, 256, 292, 0)                                                                         \
+  X(IQ2_XXS, 16, 256, 66, 0)                                                                       \
+  X(IQ2_XS, 17, 256, 74, 0)                                                                        \
+  X(IQ3_XXS, 18, 256, 98, 0)                                                                       \
+  X(IQ1_S, 19, 256, 50, 0)                                                                         \
+  X(IQ4_NL, 20, 32, 18, 1)                                                                         \
+  X(IQ3_S, 21, 256, 110, 0)                                                                        \
+  X(IQ2_S, 22, 256, 82, 0)                                                                         \
+  X(IQ4_XS, 23, 256, 136, 1)                                                                       \
+  X(I8, 24, 1, 1, 0)                                                                               \
+  X(I16, 25, 1, 2, 0)                                                                              \
+  X(I32, 26, 1, 4, 0)                                                                              \
+  X(I64, 27, 1, 8, 0)                                                                              \
+  X(F64, 28, 1, 8, 0)                                                                              \
+  X(IQ1_M, 29, 256, 56, 0)                                                                         \
+  X(BF16, 30, 1, 2, 1)                                                                             \
+  X(TQ1_0, 34, 256, 54, 1)                                                                         \
+  X(TQ2_0, 35, 256, 66, 1)                                                                         \
+  X(MXFP4, 39, 32, 17, 1)                                                                          \
+  X(NVFP4, 40, 64, 36, 0)                                                                          \
+  X(Q1_0, 41, 128, 18, 0)                                                                          \
+  X(Q2_0, 42, 64, 18, 0)
+
+typedef enum hb_type {
+#define HB_TYPE_ENUM(name, id, block, bytes, supported) HB_TYPE_##name = id,
+  HB_TYPE_LIST(HB_TYPE_ENUM)
+#undef HB_TYPE_ENUM
+} hb_type;
+
+/* "Q4_0" and so on; NULL for a number that is no type. */
+const char *hb_type_name(hb_type type);
+
+/* The type of that name, upper or lower case, into *type. Returns HB_ARGUMENT for an unknown one. */
+hb_status hb_type_from_name(hb_string name, hb_type *type);
+
+/* X(NAME, number, "name"). Every ISA computes the same bits; SCALAR is the definition. */
+#define HB_ISA_LIST(X)                                                                             \
+  X(SCALAR, 0, "scalar")                                                                           \
+  X(AVX2, 1, "avx2")                                                                               \
+  X(AVX512, 2, "avx512") /* AVX-512 F, BW, VL and VNNI */                                          \
+  X(NEON, 3, "neon")     /* with the dot-product extension */                                      \
+  X(SIMD128, 4, "simd128")                                                                         \
+  X(RELAXED, 5, "relaxed") /* WebAssembly relaxed SIMD */
+
+typedef enum hb_isa {
+#define HB_ISA_ENUM(name, number, text) HB_ISA_##name = number,
+  HB_ISA_LIST(HB_ISA_ENUM)
+#undef HB_ISA_ENUM
+} hb_isa;
+
+const char *hb_isa_name(hb_isa isa);
+
+/* 1 if this build contains the ISA and this machine can run it. */
+int hb_isa_available(hb_isa isa);
+
+/* The fastest available ISA. */
+hb_isa hb_isa_best(void);
+
+/* Runs the kernels of `isa` on known inputs of every kind and compares each bit with the scalar
+ * definition. HB_SELFTEST names the first kernel that differs. Takes some 10 ms. */
+hb_status hb_selftest(hb_isa isa, const hb_allocator *allocator, hb_error *error);
+
+/* ---- 5. GGUF files ------------------------------------------------------------------------- */
+
+/* X(NAME, id, bytes): the value types of GGUF metadata; 0 bytes: variable length. */
+#define HB_VALUE_LIST(X)                                                                           \
+  X(U8, 0, 1)                                                                                      \
+  X(I8, 1, 1)                                                                                      \
+  X(U16, 2, 2)                                                                                     \
+  X(I16, 3, 2)                                                                                     \
+  X(U32, 4, 4)                                                                                     \
+  X(I32, 5, 4)                                                                                     \
+  X(F32, 6, 4)                                                                                     \
+  X(BOOL, 7, 1)                                                                                    \
+  X(STRING, 8, 0)                                                                                  \
+  X(ARRAY, 9, 0)                                                                                   \
+  X(U64, 10, 8)                                                                                    \
+  X(I64, 11, 8)                                                                                    \
+  X(F64, 12, 8)
+
+typedef enum hb_value_type {
+#define HB_VALUE_ENUM(name, id, bytes) HB_VALUE_##name = id,
+  HB_VALUE_LIST(HB_VALUE_ENUM)
+#undef HB_VALUE_ENUM
+} hb_value_type;
+
+/* One metadata record. `type` is that of the value; for an ARRAY `element` is the type of its
+ * elements and `count` their number, else count is 1. `data` points to the little-endian bytes of
+ * the value (for strings: each a u64 length and its bytes), unaligned. */
+typedef struct hb_value {
+  hb_string key;
+  hb_value_type type;
+  hb_value_type element;
+  uint64_t count;
+  const uint8_t *data;
+  uint64_t bytes;
+} hb_value;
+
+/* One tensor's record. dims[0] runs fastest (a matrix [out, in] has dims {in, out}); unused dims
+ * are 1. `offset` counts from the start of the data part of its shard. */
+typedef struct hb_tensor {
+  hb_string name;
+  hb_type type;
+  uint32_t dim_count;
+  uint64_t dims[4];
+  uint64_t offset;
+  uint64_t bytes;
+  uint32_t shard;
+} hb_tensor;
+
+/* The header of a GGUF file (of all shards read so far): metadata and tensor records. */
+typedef struct hb_gguf hb_gguf;
+
+size_t hb_gguf_value_count(const hb_gguf *gguf);
+size_t hb_gguf_tensor_count(const hb_gguf *gguf);
+
+/* The record with that index, in file order; NULL past the end. */
+const hb_value *hb_gguf_value_at(const hb_gguf *gguf, size_t index);
+const hb_tensor *hb_gguf_tensor_at(const hb_gguf *gguf, size_t index);
+
+/* The record with that name, or NULL. Constant time. */
+const hb_value *hb_gguf_value(const hb_gguf *gguf, const char *key);
+const hb_tensor *hb_gguf_tensor(const hb_gguf *gguf, const char *name);
+
+/* Element `index` of a value (0 unless it is an array) converted without loss: an integer, real or
+ * boolean of any width, a string. HB_MODEL where the value has another type, does not fit, or ends
+ * before that index; the error names the key. String elements of an array are found in constant
+ * amortized time when read in order. */
+hb_status hb_value_u64(const hb_value *value, uint64_t index, uint64_t *out, hb_error *error);
+hb_status hb_value_i64(const hb_value *value, uint64_t index, int64_t *out, hb_error *error);
+hb_status hb_value_f64(const hb_value *value, uint64_t index, double *out, hb_error *error);
+hb_status hb_value_bool(const hb_value *value, int *out, hb_error *error);
+hb_status hb_value_string(const hb_value *value, hb_string *out, hb_error *error);
+
+/* Walks the strings of an array in order: start with *cursor = 0; each call gives the next string.
+ * HB_MODEL after the last one or if the value is no array of strings. */
+hb_status hb_value_next_string(const hb_value *value, uint64_t *cursor, hb_string *out,
+                               hb_error *error);
+
+/* ---- 6. Loading a model -------------------------------------------------------------------- */
+
+#define HB_SIZE_UNKNOWN UINT64_MAX
+
+typedef struct hb_load_options {
+  const hb_allocator *allocator;
+  hb_isa isa;       /* which kernels the model will run on: hb_isa_best() as a rule */
+  int header_only;  /* stop after the header: for inspecting; the model cannot run */
+} hb_load_options;
+
+/* Takes a model in as its bytes arrive, from the first byte of its (first) file to the last. */
+typedef struct hb_loader hb_loader;
+/* A loaded model: weights in the layout of the kernels, tokenizer, program. Read-only. */
+typedef struct hb_model hb_model;
+
+typedef struct hb_load_state {
+  int header_done;        /* the current file's header is complete */
+  uint32_t shard;         /* index of the current file */
+  uint32_t shard_count;   /* 1 unless the model is split */
+  uint64_t file_offset;   /* bytes of the current file taken so far */
+  uint64_t file_size;     /* where the current file's last tensor ends, once its header is done; until then 0 */
+} hb_load_state;
+
+hb_status hb_loader_create(const hb_load_options *options, hb_loader **out, hb_error *error);
+
+/* Starts the next file: the model itself, or each shard in order. `file_size` is its length in
+ * bytes if it is known, so that a header that claims more is refused at once, else HB_SIZE_UNKNOWN.
+ * Ends the previous file: HB_TRUNCATED if its tensors are not complete. */
+hb_status hb_loader_begin_file(hb_loader *loader, uint64_t file_size, hb_error *error);
+
+/* Takes the next bytes of the current file, in pieces of any size. They are copied or converted
+ * before the call returns. Bytes behind the last tensor are ignored. */
+hb_status hb_loader_feed(hb_loader *loader, const void *bytes, size_t count, hb_error *error);
+
+hb_load_state hb_loader_state(const hb_loader *loader);
+
+/* The header so far, or NULL before the first file's is complete. Belongs to the loader. */
+const hb_gguf *hb_loader_gguf(const hb_loader *loader);
+
+/* Checks that everything arrived and hands the model over. The loader may then be destroyed. With
+ * header_only, needs no more than the first file's header. */
+hb_status hb_loader_finish(hb_loader *loader, hb_model **out, hb_error *error);
+void hb_loader_destroy(hb_loader *loader);
+
+typedef struct hb_model_info {
+  hb_string architecture;
+  hb_string name;
+  uint32_t layers;
+  uint32_t width;          /* embedding length */
+  uint32_t heads;
+  uint32_t kv_heads;
+  uint32_t head_size;
+  uint32_t feed_forward;
+  uint32_t vocabulary;
+  uint32_t context_length; /* that the model was made for */
+  uint64_t parameters;     /* values in all tensors */
+  uint64_t file_bytes;     /* of all tensors in the file */
+  uint64_t weight_bytes;   /* of all tensors in memory */
+  hb_isa isa;
+} hb_model_info;
+
+void hb_model_get_info(const hb_model *model, hb_model_info *out);
+const hb_gguf *hb_model_gguf(const hb_model *model);
+void hb_model_destroy(hb_model *model);
+
+/* Describes operation `index` of the model's program in one line, into `out`; returns the length
+ * it needs without the NUL (cut to `capacity`), 0 past the end. */
+size_t hb_model_operation(const hb_model *model, size_t index, char *out, size_t capacity);
+
+/* ---- 7. Tokenizing ------------------------------------------------------------------------- */
+
+typedef int32_t hb_token;
+typedef struct hb_tokenizer hb_tokenizer;
+
+#define HB_NO_TOKEN (-1)
+
+/* The model's tokenizer, or NULL if its file has none. */
+const hb_tokenizer *hb_model_tokenizer(const hb_model *model);
+
+/* Flags of hb_tokenize. */
+#define HB_TOKENIZE_BOS 1u     /* begin with BOS (end with EOS) if the model wants it */
+#define HB_TOKENIZE_SPECIAL 2u /* control tokens written in the text, such as <|im_end|>, become tokens;
+                                  without it they are plain text, whoever wrote them */
+
+/* Splits `text` into tokens. Writes at most `capacity` of them and always sets *count to the number
+ * there are (so that a call with capacity 0 measures; HB_OK then too). Bytes that are not UTF-8 are
+ * tokenized as the bytes they are or as U+FFFD, never refused. Needs memory of a small multiple of
+ * the text's length from `allocator` while it runs. */
+hb_status hb_tokenize(const hb_tokenizer *tokenizer, hb_string text, uint32_t flags,
+                      const hb_allocator *allocator, hb_token *out, size_t capacity, size_t *count,
+                      hb_error *error);
+
+/* State of a stream of tokens being turned into text; zero it to begin. */
+typedef struct hb_detokenizer {
+  uint8_t pending[4]; /* the start of a UTF-8 sequence that the next token may complete */
+  uint8_t pending_count;
+  uint8_t started;
+} hb_detokenizer;
+
+#define HB_DETOKENIZE_SPECIAL 1u /* write control tokens out instead of leaving them away */
+
+/* The text that `token` adds to the stream: always whole UTF-8 characters; incomplete bytes wait in
+ * `state` for the next token, and impossible ones become U+FFFD. The first token of a stream loses
+ * the space that a SentencePiece model puts before a text. Writes at most `capacity` bytes, sets
+ * *length to the number there are; HB_ARGUMENT (state unchanged) if they do not fit or the token is
+ * out of range. token = HB_NO_TOKEN flushes: pending bytes come out as U+FFFD. */
+hb_status hb_detokenize(const hb_tokenizer *tokenizer, hb_detokenizer *state, hb_token token,
+                        uint32_t flags, char *out, size_t capacity, size_t *length);
+
+/* The raw text of a token as the file has it (byte-level tokens in their printable alphabet). */
+hb_string hb_token_text(const hb_tokenizer *tokenizer, hb_token token);
+
+typedef struct hb_tokenizer_info {
+  uint32_t vocabulary;
+  hb_token bos, eos, unknown; /* HB_NO_TOKEN where there is none */
+  int add_bos, add_eos;
+  size_t longest_token;       /* no token yields more bytes of text than this + 4 */
+} hb_tokenizer_info;
+
+void hb_tokenizer_get_info(const hb_tokenizer *tokenizer, hb_tokenizer_info *out);
+
+/* 1 if the token ends a generation: EOS, end of turn, end of message. */
+int hb_token_ends(const hb_tokenizer *tokenizer, hb_token token);
+
+/* ---- 8. Sessions --------------------------------------------------------------------------- */
+
+/* One text being read or written by a model: a KV cache and a position in it. */
+typedef struct hb_session hb_session;
+
+typedef enum hb_kv_type { HB_KV_F16 = 0, HB_KV_F32 = 1 } hb_kv_type;
+
+typedef struct hb_session_options {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel;
+  uint32_t context_length; /* positions; 0: what the model was made for */
+  uint32_t batch;          /* rows computed at once; 0: 256 */
+  uint32_t logit_rows;     /* rows of a step whose logits can be kept; 0: 1 */
+  hb_kv_type kv;
+} hb_session_options;
+
+/* Bytes that hb_session_create would allocate with these options. */
+hb_status hb_session_memory(const hb_model *model, const hb_session_options *options,
+                            uint64_t *bytes, hb_error *error);
+hb_status hb_session_create(const hb_model *model, const hb_session_options *options,
+                            hb_session **out, hb_error *error);
+void hb_session_destroy(hb_session *session);
+
+/* One row of a step: a token at the next position of its session. */
+typedef struct hb_row {
+  hb_session *session;
+  hb_token token;
+  int want_logits;
+} hb_row;
+
+/* Computes `count` rows of any number of sessions on the same model, in order, using the scratch
+ * and threads of `lead`. Each row continues its session. The logits that were wanted are kept in
+ * `lead`, numbered from 0 in the order of the rows, until its next step; at most its logit_rows.
+ * HB_CONTEXT_FULL if a session has no position left; on any error no session has moved. A row's
+ * logits depend on its own session's tokens alone, bit for bit. */
+hb_status hb_step(hb_session *lead, const hb_row *rows, size_t count, hb_error *error);
+
+/* Appends tokens to one session, in batches, and keeps the logits of the last one (number 0). */
+hb_status hb_session_append(hb_session *session, const hb_token *tokens, size_t count,
+                            hb_error *error);
+
+/* Logits number `index` of the last step, [vocabulary] floats, or NULL. They belong to the session
+ * and may be overwritten (by a sampler). */
+float *hb_session_logits(hb_session *session, size_t index);
+
+uint32_t hb_session_position(const hb_session *session);
+uint32_t hb_session_context_length(const hb_session *session);
+
+/* Goes back to `position`: what was appended since is forgotten. HB_ARGUMENT if it lies ahead. */
+hb_status hb_session_rewind(hb_session *session, uint32_t position);
+
+/* ---- 9. Sampling --------------------------------------------------------------------------- */
+
+typedef struct hb_logit_bias {
+  hb_token token;
+  float bias; /* added to the logit */
+} hb_logit_bias;
+
+typedef struct hb_sampler_options {
+  float temperature;        /* 0: greedy, the first of the largest logits */
+  uint32_t top_k;           /* keep the k likeliest; 0: all */
+  float top_p;              /* keep the likeliest that together reach p; 1: all */
+  float min_p;              /* drop those below min_p times the likeliest; 0: none */
+  float repetition_penalty; /* divide positive, multiply negative logits of seen tokens; 1: off */
+  float frequency_penalty;  /* subtract for each time seen; 0: off */
+  float presence_penalty;   /* subtract once if seen; 0: off */
+  uint32_t penalty_window;  /* how many of the last tokens count as seen; 0: 64 */
+  uint64_t seed;
+  const hb_logit_bias *biases; /* copied */
+  size_t bias_count;
+} hb_sampler_options;
+
+typedef struct hb_sampler hb_sampler;
+
+/* temperature 0, no filter, no penalty. */
+hb_sampler_options hb_sampler_defaults(void);
+hb_status hb_sampler_create(const hb_allocator *allocator, uint32_t vocabulary,
+                            const hb_sampler_options *options, hb_sampler **out, hb_error *error);
+void hb_sampler_destroy(hb_sampler *sampler);
+
+/* Tells the sampler of a token that stands in the text, for the penalties. */
+void hb_sampler_accept(hb_sampler *sampler, hb_token token);
+
+/* Chooses a token from [vocabulary] logits, which it may overwrite. *logprob (may be NULL) gets its
+ * natural log-probability under the raw logits. The order is: biases, penalties, temperature,
+ * top-k, top-p, min-p, draw. The same seed and logits give the same token on every target. */
+hb_token hb_sampler_sample(hb_sampler *sampler, float *logits, float *logprob);
+
+/* ---- 10. Generating text ------------------------------------------------------------------- */
+
+typedef enum hb_finish {
+  HB_FINISH_NONE = 0,    /* goes on */
+  HB_FINISH_STOP = 1,    /* an end-of-generation token or a stop string */
+  HB_FINISH_LENGTH = 2,  /* max_tokens reached */
+  HB_FINISH_CONTEXT = 3, /* the session is full */
+} hb_finish;
+
+typedef struct hb_generate_options {
+  const hb_allocator *allocator;
+  hb_sampler_options sampler;
+  uint32_t max_tokens;         /* 0: until the context is full */
+  int ignore_end;              /* go on after end-of-generation tokens */
+  const hb_string *stop;       /* texts that end the generation; left out of it; copied */
+  size_t stop_count;
+} hb_generate_options;
+
+/* What one step of a generation brought. `text` may be empty (an unfinished character, or what may
+ * become a stop string is held back) and belongs to the generator until its next call. */
+typedef struct hb_piece {
+  hb_string text;
+  hb_token token; /* HB_NO_TOKEN when nothing was sampled in this call */
+  float logprob;
+  hb_finish finish;
+} hb_piece;
+
+typedef struct hb_generator hb_generator;
+
+/* Continues `session`, whose last step must have left logits. */
+hb_status hb_generator_create(hb_session *session, const hb_generate_options *options,
+                              hb_generator **out, hb_error *error);
+void hb_generator_destroy(hb_generator *generator);
+
+/* Tells the penalties of a prompt that the session already holds. */
+void hb_generator_accept(hb_generator *generator, const hb_token *tokens, size_t count);
+
+/* Samples the next token, appends it to the session if the generation goes on, and gives the text
+ * that is now certain. After a finish other than HB_FINISH_NONE, all text has been given out. */
+hb_status hb_generator_next(hb_generator *generator, hb_piece *out, hb_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
