@@ -517,6 +517,65 @@ void hb_generator_accept(hb_generator *generator, const hb_token *tokens, size_t
  * that is now certain. After a finish other than HB_FINISH_NONE, all text has been given out. */
 hb_status hb_generator_next(hb_generator *generator, hb_piece *out, hb_error *error);
 
+/* ---- 12. Host helpers (library halfbyte-host) ---------------------------------------------- */
+
+/* Processors that this process may use: from 1 to HB_MAX_THREADS. */
+uint32_t hb_cpu_count(void);
+
+/* Seconds since some fixed moment; never runs backwards. */
+double hb_clock(void);
+
+/* A seed that differs from call to call, from the system's random numbers where it has them. */
+uint64_t hb_random_seed(void);
+
+/* A pool of threads that wait for work: briefly awake, then asleep. */
+typedef struct hb_threads hb_threads;
+
+/* A pool of `count` threads (0: hb_cpu_count()), the caller of its hb_parallel being one of them. */
+hb_status hb_threads_create(uint32_t count, hb_threads **out, hb_error *error);
+void hb_threads_destroy(hb_threads *threads);
+
+/* The pool as sessions take it. Belongs to the pool and must not be run from two threads at once. */
+const hb_parallel *hb_threads_parallel(const hb_threads *threads);
+
+/* Told how far a file is. A result other than 0 ends the work with HB_ABORTED. */
+typedef struct hb_file_progress {
+  void *context;
+  int (*report)(void *context, uint64_t done, uint64_t total); /* bytes */
+} hb_file_progress;
+
+/* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf is
+ * given, all files. The files are mapped while they are read and must not be shortened meanwhile.
+ * `progress` may be NULL. Errors name the path. */
+hb_status hb_load_file(const char *path, const hb_load_options *options,
+                       const hb_file_progress *progress, hb_model **out, hb_error *error);
+
+/* Feeds the header of `path` to a new loader and leaves it there, for hb_loader_gguf or, with
+ * header_only in the options, hb_loader_finish. */
+hb_status hb_load_header(const char *path, const hb_load_options *options, hb_loader **out,
+                         hb_error *error);
+
+/* The bytes of a file, read-only: mapped where the system can, else read into memory. Zero it to
+ * begin. */
+typedef struct hb_file {
+  const uint8_t *data;
+  uint64_t size;
+  int mapped;
+} hb_file;
+
+hb_status hb_file_open(const char *path, hb_file *out, hb_error *error);
+void hb_file_close(hb_file *file);
+
+/* A file that appears under its name only when it is complete: written under a temporary name in
+ * the same folder, flushed to the disk and renamed. Devices and pipes are written directly. */
+typedef struct hb_output hb_output;
+
+hb_status hb_output_create(const char *path, hb_output **out, hb_error *error);
+hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb_error *error);
+hb_status hb_output_commit(hb_output *output, hb_error *error);
+/* Without a commit, the file that was there before stays and the temporary one is removed. */
+void hb_output_destroy(hb_output *output);
+
 #ifdef __cplusplus
 }
 #endif
