@@ -395,10 +395,13 @@ typedef struct hb_session hb_session;
 
 typedef enum hb_kv_type { HB_KV_F16 = 0, HB_KV_F32 = 1 } hb_kv_type;
 
+#define HB_DEFAULT_CONTEXT 4096
+
 typedef struct hb_session_options {
   const hb_allocator *allocator;
   const hb_parallel *parallel;
-  uint32_t context_length; /* positions; 0: what the model was made for */
+  uint32_t context_length; /* positions; 0: what the model was made for, but at most
+                              HB_DEFAULT_CONTEXT */
   uint32_t batch;          /* rows computed at once; 0: 256 */
   uint32_t logit_rows;     /* rows of a step whose logits can be kept; 0: 1 */
   hb_kv_type kv;

@@ -1,0 +1,269 @@
+/* The CPU executor: every thread walks the program; each operation is divided between them. */
+#include "model/session.h"
+#include "kernel/fpstate.h"
+
+typedef struct execution {
+  hb_session *lead;
+  const hb_model *model;
+  const hb_kernels *kernels;
+  const hb_row *rows;
+  uint32_t row_count;
+  uint32_t wanted_count;
+  uint32_t threads;
+} execution;
+
+typedef struct range {
+  uint32_t first, end;
+} range;
+
+/* The share of thread `index` in `count` things. */
+static range share(uint32_t count, uint32_t index, uint32_t threads) {
+  return (range){(uint32_t)((uint64_t)count * index / threads),
+                 (uint32_t)((uint64_t)count * (index + 1) / threads)};
+}
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/* Every thread has arrived before any goes on. */
+static void wait_for_all(const execution *e) {
+  enum { SPINS = 4000 };
+  hb_session *s = e->lead;
+  unsigned phase = atomic_load_explicit(&s->phase, memory_order_acquire);
+  if (atomic_fetch_add_explicit(&s->arrived, 1, memory_order_acq_rel) + 1 == e->threads) {
+    atomic_store_explicit(&s->arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->phase, phase + 1, memory_order_release);
+    return;
+  }
+  for (uint32_t spins = 0; atomic_load_explicit(&s->phase, memory_order_acquire) == phase; spins++)
+    if (spins >= SPINS && s->parallel->yield)
+      s->parallel->yield(s->parallel->context);
+    else
+      relax();
+}
+
+/* ---- Operands ---- */
+
+static float *at(const execution *e, hb_operand operand, uint32_t row) {
+  uint64_t width = e->model->buffer_width[operand.buffer];
+  uint64_t first = operand.buffer == HB_BUFFER_LOGITS ? e->lead->logit_count : 0;
+  return e->lead->buffer[operand.buffer] + (first + row) * width + operand.column;
+}
+
+static uint8_t *int8_at(const execution *e, uint32_t row) {
+  return e->lead->int8 + row * e->lead->int8_stride;
+}
+
+static const float *vector_of(const execution *e, uint32_t weight) {
+  return weight == HB_NONE ? NULL : e->model->weights[weight].vector;
+}
+
+static void *cache_of(const execution *e, uint32_t row, uint32_t layer, uint32_t head) {
+  const hb_session *s = e->rows[row].session;
+  return s->cache + ((uint64_t)layer * e->model->h.kv_heads + head) * s->cache_head_bytes;
+}
+
+/* Cosines of a row's angles; the sines follow them. */
+static float *angles_of(const execution *e, uint32_t row, bool window) {
+  return e->lead->angles + ((uint64_t)row * 2 + window) * e->model->h.rope_dims;
+}
+
+/* ---- Operations on one row ---- */
+
+static void norm(const execution *e, const float *x, const float *weight, const float *bias,
+                 float eps, uint32_t n, float *out) {
+  if (e->model->architecture->norm == HB_NORM_RMS)
+    e->kernels->rms_norm(x, weight, eps, n, out);
+  else
+    e->kernels->layer_norm(x, weight, bias, eps, n, out);
+}
+
+static void head_norm(const execution *e, const hb_op *op, uint32_t row) {
+  uint32_t size = e->model->h.head_size;
+  float *heads = at(e, op->out, row);
+  for (uint32_t i = 0; i < op->out.width; i += size)
+    norm(e, heads + i, vector_of(e, op->weight), NULL, op->parameter, size, heads + i);
+}
+
+static void rope(const execution *e, const hb_op *op, uint32_t row) {
+  const hb_hyperparameters *h = &e->model->h;
+  const float *cosine =
+      angles_of(e, row, !hb_layer_is_global(e->model->architecture, h, op->layer));
+  const float *sine = cosine + h->rope_dims / 2;
+  float *heads = at(e, op->out, row);
+  for (uint32_t i = 0; i < op->out.width; i += h->head_size)
+    if (e->model->architecture->rope == HB_ROPE_ADJACENT)
+      e->kernels->rope_adjacent(heads + i, cosine, sine, h->rope_dims);
+    else
+      e->kernels->rope_halves(heads + i, cosine, sine, h->rope_dims);
+}
+
+static void store(const execution *e, const hb_op *op, uint32_t row) {
+  const hb_hyperparameters *h = &e->model->h;
+  const float *k = at(e, op->in, row);
+  const float *v = k + h->kv_heads * h->head_size;
+  for (uint32_t head = 0; head < h->kv_heads; head++)
+    e->kernels->kv_store(cache_of(e, row, op->layer, head), e->rows[row].session->kv, h->head_size,
+                         h->value_size, e->lead->positions[row], k + head * h->head_size,
+                         v + head * h->value_size);
+}
+
+static void activate(const execution *e, const hb_op *op, uint32_t row) {
+  float *gate = at(e, op->in, row), *out = at(e, op->out, row);
+  uint32_t n = op->out.width;
+  switch (e->model->architecture->activation) {
+  case HB_ACTIVATION_SILU_GATED: e->kernels->silu_mul(gate, gate + n, n, out); break;
+  case HB_ACTIVATION_GELU_GATED: e->kernels->gelu_mul(gate, gate + n, n, out); break;
+  case HB_ACTIVATION_GELU: e->kernels->gelu(gate, n, out); break;
+  }
+}
+
+static void add_position(const execution *e, const hb_op *op, uint32_t row) {
+  float *position = at(e, (hb_operand){HB_BUFFER_HIDDEN, 0, op->out.width}, row);
+  float *out = at(e, op->out, row);
+  hb_unpack_row(&e->model->weights[op->weight].matrix, e->lead->positions[row], position);
+  e->kernels->add(out, position, op->out.width, out);
+}
+
+static void run_row(const execution *e, const hb_op *op, uint32_t row) {
+  const float *in = at(e, op->in, row);
+  float *out = at(e, op->out, row);
+  uint32_t n = op->out.width;
+  switch (op->kind) {
+  case HB_OP_EMBED:
+    hb_unpack_row(&e->model->weights[op->weight].matrix, (size_t)e->rows[row].token, out);
+    break;
+  case HB_OP_POSITION: add_position(e, op, row); break;
+  case HB_OP_SCALE: e->kernels->scale(in, op->parameter, n, out); break;
+  case HB_OP_NORM:
+    norm(e, in, vector_of(e, op->weight), vector_of(e, op->bias), op->parameter, n, out);
+    break;
+  case HB_OP_HEAD_NORM: head_norm(e, op, row); break;
+  case HB_OP_QUANTIZE: e->kernels->quantize(in, op->in.width, int8_at(e, row)); break;
+  case HB_OP_ROPE: rope(e, op, row); break;
+  case HB_OP_STORE: store(e, op, row); break;
+  case HB_OP_ACTIVATE: activate(e, op, row); break;
+  case HB_OP_ADD: e->kernels->add(out, in, n, out); break;
+  case HB_OP_SELECT: memcpy(out, at(e, op->in, e->lead->wanted[row]), n * sizeof *out); break;
+  case HB_OP_SOFTCAP: e->kernels->softcap(in, op->parameter, n, out); break;
+  case HB_OP_MATMUL:
+  case HB_OP_ATTEND: break; /* not divided by rows */
+  }
+}
+
+/* ---- Operations divided otherwise ---- */
+
+static void multiply(const execution *e, const hb_op *op, uint32_t rows, uint32_t thread) {
+  const hb_matrix *m = &e->model->weights[op->weight].matrix;
+  const float *bias = vector_of(e, op->bias);
+  range groups = share((uint32_t)hb_group_count(m), thread, e->threads);
+  if (groups.first == groups.end || rows == 0) return;
+  size_t stride = e->model->buffer_width[op->out.buffer];
+  bool int8 = hb_type_wants_int8(m->type);
+  const void *x = int8 ? (const void *)int8_at(e, 0) : at(e, op->in, 0);
+  size_t x_stride =
+      int8 ? (size_t)e->lead->int8_stride : e->model->buffer_width[op->in.buffer] * sizeof(float);
+  e->kernels->matmul(m, x, x_stride, rows, groups.first, groups.end, at(e, op->out, 0), stride);
+  if (!bias) return;
+  uint32_t first = groups.first * HB_GROUP, end = groups.end * HB_GROUP;
+  if (end > m->rows) end = m->rows;
+  for (uint32_t row = 0; row < rows; row++) {
+    float *out = at(e, op->out, row) + first;
+    e->kernels->add(out, bias + first, end - first, out);
+  }
+}
+
+/* All heads of q that share one head of k and v, for one row. */
+static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t kv_head) {
+  const hb_model *m = e->model;
+  const hb_hyperparameters *h = &m->h;
+  const hb_architecture *a = m->architecture;
+  uint32_t sharing = h->heads / h->kv_heads;
+  uint32_t position = e->lead->positions[row];
+  bool global = hb_layer_is_global(a, h, op->layer);
+  bool wide = a->wide_scale_layers > 0 && h->layers == a->wide_scale_layers;
+  float size = wide ? (float)h->width / (float)h->heads : (float)h->head_size;
+  hb_attend_args args = {
+      .cache = cache_of(e, row, op->layer, kv_head),
+      .head_size = h->head_size,
+      .value_size = h->value_size,
+      .first = global || position < h->window ? 0 : position - h->window + 1,
+      .last = position,
+      .scale = 1 / hb_sqrtf(size),
+      .softcap = op->parameter,
+  };
+  for (uint32_t i = 0; i < sharing; i++) {
+    uint32_t head = kv_head * sharing + i;
+    e->kernels->attend(&args, e->rows[row].session->kv, at(e, op->in, row) + head * h->head_size,
+                       at(e, op->out, row) + head * h->value_size);
+  }
+}
+
+static void attend_share(const execution *e, const hb_op *op, uint32_t thread) {
+  range units = share(e->row_count * e->model->h.kv_heads, thread, e->threads);
+  for (uint32_t u = units.first; u < units.end; u++)
+    attend(e, op, u % e->row_count, u / e->row_count);
+}
+
+static void run_op(const execution *e, const hb_op *op, uint32_t thread) {
+  uint32_t rows = op->selected ? e->wanted_count : e->row_count;
+  if (op->kind == HB_OP_MATMUL) {
+    multiply(e, op, rows, thread);
+  } else if (op->kind == HB_OP_ATTEND) {
+    attend_share(e, op, thread);
+  } else {
+    range mine = share(rows, thread, e->threads);
+    for (uint32_t row = mine.first; row < mine.end; row++) run_row(e, op, row);
+  }
+}
+
+/* ---- The whole program ---- */
+
+static void prepare_angles(const execution *e, uint32_t row) {
+  const hb_model *m = e->model;
+  uint32_t pairs = m->h.rope_dims / 2, position = e->lead->positions[row];
+  if (pairs == 0) return;
+  /* The last layer of a period sees everything, as do all where there are no windows. */
+  uint32_t global_layer = m->h.window > 0 ? m->architecture->window_period - 1 : 0;
+  uint32_t table = hb_rope_table_of(m, global_layer, e->rows[row].session->context_length);
+  float *cosine = angles_of(e, row, false);
+  hb_rope_angles(m, &m->rope[table], position, cosine, cosine + pairs);
+  if (m->h.window == 0) return;
+  cosine = angles_of(e, row, true);
+  hb_rope_angles(m, &m->rope[HB_ROPE_WINDOW], position, cosine, cosine + pairs);
+}
+
+static void run_program(void *argument, uint32_t thread) {
+  const execution *e = argument;
+  hb_fp_state fp = hb_fp_enter();
+  range mine = share(e->row_count, thread, e->threads);
+  for (uint32_t row = mine.first; row < mine.end; row++) prepare_angles(e, row);
+  for (uint32_t i = 0; i < e->model->op_count; i++) {
+    const hb_op *op = &e->model->program[i];
+    if (op->barrier && e->threads > 1) wait_for_all(e);
+    run_op(e, op, thread);
+  }
+  hb_fp_leave(fp);
+}
+
+void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted) {
+  const hb_parallel *parallel = lead->parallel;
+  execution e = {
+      .lead = lead,
+      .model = lead->model,
+      .kernels = lead->model->kernels,
+      .rows = rows,
+      .row_count = count,
+      .wanted_count = wanted,
+      .threads = parallel ? parallel->threads : 1,
+  };
+  if (e.threads > 1)
+    parallel->run(parallel->context, run_program, &e);
+  else
+    run_program(&e, 0);
+}

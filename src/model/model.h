@@ -1,0 +1,154 @@
+/* A model in memory: its weights, and the program that computes with them. */
+#ifndef HB_MODEL_H
+#define HB_MODEL_H
+
+#include "kernel/kernel.h"
+#include "model/hyperparameters.h"
+#include "token/tokenizer.h"
+
+/* ---- Weights ---- */
+
+typedef struct hb_weight {
+  char name[48];
+  hb_weight_kind kind;
+  uint32_t layer;
+  bool required;
+  bool present;        /* the file has it, with the right shape and a type we know */
+  uint64_t cols, rows; /* as the architecture wants them; rows = 1 for a vector */
+  uint64_t file_bytes;
+  hb_matrix matrix; /* a matrix, in the layout of the kernels; data NULL until its bytes arrive */
+  float *vector;    /* a vector, [cols] */
+} hb_weight;
+
+/* ---- The program ---- */
+
+/* X(KIND, how its work is divided): the operations that a forward pass is made of. ROWS: by the
+ * rows of the batch. GROUPS: by groups of 16 rows of the weight. HEADS: by row and key/value head.
+ */
+#define HB_OP_LIST(X)                                                                              \
+  X(EMBED, ROWS)     /* out = row `token` of the weight */                                         \
+  X(POSITION, ROWS)  /* out += row `position` of the weight */                                     \
+  X(SCALE, ROWS)     /* out = in * parameter */                                                    \
+  X(NORM, ROWS)      /* out = norm(in) * weight + bias */                                          \
+  X(HEAD_NORM, ROWS) /* every head of out is normed in place */                                    \
+  X(QUANTIZE, ROWS)  /* the int8 buffer = in */                                                    \
+  X(MATMUL, GROUPS)  /* out = weight * in + bias */                                                \
+  X(ROPE, ROWS)      /* every head of out is rotated in place */                                   \
+  X(STORE, ROWS)     /* k and v of in go to the cache of the layer */                              \
+  X(ATTEND, HEADS)   /* out = attention of in, the rows' q, over the cache */                      \
+  X(ACTIVATE, ROWS)  /* out = activation(in), gated by what stands beside it */                    \
+  X(ADD, ROWS)       /* out += in */                                                               \
+  X(SELECT, ROWS)  /* out's row i = in's row of the i-th wanted logits; from here on only these */ \
+  X(SOFTCAP, ROWS) /* out = cap * tanh(in / cap) */
+
+typedef enum hb_op_kind {
+#define HB_OP_ENUM(kind, division) HB_OP_##kind,
+  HB_OP_LIST(HB_OP_ENUM)
+#undef HB_OP_ENUM
+} hb_op_kind;
+
+typedef enum hb_division { HB_DIVIDE_ROWS, HB_DIVIDE_GROUPS, HB_DIVIDE_HEADS } hb_division;
+
+/* X(NAME, name): what operations read and write, each [rows of the batch][its width] f32. */
+#define HB_BUFFER_LIST(X)                                                                          \
+  X(STREAM, "stream") /* the residual stream */                                                    \
+  X(HIDDEN, "hidden") /* what a part of a layer reads and leaves */                                \
+  X(BESIDE, "beside") /* attention's result while a parallel residual's feed forward runs */       \
+  X(QKV, "qkv")                                                                                    \
+  X(ATTENDED, "attended")                                                                          \
+  X(FF, "ff") /* gate and up side by side */                                                       \
+  X(LOGITS, "logits")
+
+typedef enum hb_buffer {
+#define HB_BUFFER_ENUM(name, text) HB_BUFFER_##name,
+  HB_BUFFER_LIST(HB_BUFFER_ENUM)
+#undef HB_BUFFER_ENUM
+      HB_BUFFERS
+} hb_buffer;
+
+#define HB_NONE UINT32_MAX
+
+/* `width` columns of a buffer from `column` on. */
+typedef struct hb_operand {
+  hb_buffer buffer;
+  uint32_t column;
+  uint32_t width;
+} hb_operand;
+
+typedef struct hb_op {
+  hb_op_kind kind;
+  uint32_t layer;
+  hb_operand in, out;
+  uint32_t weight, bias; /* indices of model->weights, or HB_NONE */
+  float parameter;
+  bool selected; /* works on the rows whose logits are wanted, not on all */
+  bool barrier;  /* all threads must have finished what stands before */
+} hb_op;
+
+/* ---- The model ---- */
+
+/* Angles of RoPE: the pair i turns by position * frequency[i]. */
+typedef struct hb_rope_table {
+  double *frequency; /* [rope_dims / 2] */
+  double magnitude;  /* factor of cosine and sine (YaRN) */
+} hb_rope_table;
+
+/* Which table: layers that see everything; those with a window; everything beyond the original
+ * context (phi3's long factors). */
+enum { HB_ROPE_GLOBAL, HB_ROPE_WINDOW, HB_ROPE_LONG, HB_ROPE_TABLES };
+
+struct hb_model {
+  const hb_allocator *allocator;
+  const hb_kernels *kernels;
+  const hb_architecture *architecture;
+  hb_hyperparameters h;
+  hb_gguf *gguf;
+  hb_tokenizer *tokenizer;
+
+  hb_weight *weights;
+  uint32_t weight_count;
+  uint32_t *weight_index;     /* hash table by name: index + 1, or 0 */
+  uint32_t weight_index_size; /* a power of two */
+
+  hb_op *program;
+  uint32_t op_count, op_capacity;
+  uint32_t buffer_width[HB_BUFFERS];
+  uint32_t int8_width; /* of the widest quantized input */
+
+  hb_rope_table rope[HB_ROPE_TABLES];
+
+  bool loaded; /* the weights are there */
+};
+
+/* ---- weights.c ---- */
+
+/* Lists the weights that the architecture needs and allows. */
+hb_status hb_weights_list(hb_model *model, hb_error *error);
+/* The weight with that name, or NULL. */
+hb_weight *hb_weight_named(const hb_model *model, hb_string name);
+/* Its index if it is present, else HB_NONE. `layer` is ignored for weights outside of layers. */
+uint32_t hb_weight_find(const hb_model *model, hb_weight_kind kind, uint32_t layer);
+/* Checks the tensor's shape and type against the weight and marks it present. */
+hb_status hb_weight_bind(hb_weight *weight, const hb_tensor *tensor, hb_error *error);
+/* Every required weight is present. */
+hb_status hb_weights_check(const hb_model *model, hb_error *error);
+/* Bytes that the present weights take, or false if the sum wraps. */
+bool hb_weights_bytes(const hb_model *model, uint64_t *bytes);
+/* Gives the weight its memory. */
+hb_status hb_weight_allocate(const hb_model *model, hb_weight *weight, hb_error *error);
+
+/* ---- compile.c, rope.c ---- */
+
+/* Makes the program from the weights that are present. */
+hb_status hb_model_compile(hb_model *model, hb_error *error);
+/* Makes the tables of angles; needs the weights' data. */
+hb_status hb_rope_prepare(hb_model *model, hb_error *error);
+/* Cosines and sines [rope_dims / 2] of one position. */
+void hb_rope_angles(const hb_model *model, const hb_rope_table *table, uint32_t position,
+                    float *cosine, float *sine);
+/* The table that a layer uses in a session of `context_length` positions. */
+uint32_t hb_rope_table_of(const hb_model *model, uint32_t layer, uint32_t context_length);
+
+hb_division hb_op_division(hb_op_kind kind);
+
+#endif

@@ -1,0 +1,54 @@
+/* A session's memory, and the execution of one batch of rows. */
+#ifndef HB_SESSION_H
+#define HB_SESSION_H
+
+#include "model/model.h"
+
+#include <stdatomic.h>
+
+/* Where the parts of a session's one block of memory begin, in bytes. */
+typedef struct hb_session_layout {
+  uint64_t cache;
+  uint64_t buffer[HB_BUFFERS];
+  uint64_t int8;
+  uint64_t angles;
+  uint64_t positions;
+  uint64_t wanted;
+  uint64_t rows;
+  uint64_t total;
+} hb_session_layout;
+
+struct hb_session {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel;
+  const hb_model *model;
+  hb_session_layout layout;
+  uint32_t context_length;
+  uint32_t batch;
+  uint32_t logit_rows;
+  hb_kv_type kv;
+
+  uint32_t position;    /* tokens in the cache */
+  uint32_t logit_count; /* rows of logits of the last step */
+
+  uint8_t *memory;
+  uint8_t *cache;            /* [layer][kv head][block of 32 positions], see kernel.h */
+  uint64_t cache_head_bytes; /* of one layer and head */
+  float *buffer[HB_BUFFERS]; /* [batch][buffer_width]; logits: [logit_rows][vocabulary] */
+  uint8_t *int8;             /* [batch][int8_stride bytes] */
+  uint64_t int8_stride;
+  float *angles;       /* [batch][global, window][cosine, sine][rope_dims / 2] */
+  uint32_t *positions; /* [batch] */
+  uint32_t *wanted;    /* rows of the batch whose logits are wanted */
+
+  hb_row *rows; /* [batch], for hb_session_append */
+
+  atomic_uint arrived, phase; /* of the barrier between operations */
+};
+
+/* Runs the model's program over rows[0..count), count <= lead->batch, whose positions stand in
+ * lead->positions. Logits of lead->wanted[0..wanted) go to the buffer from row lead->logit_count.
+ */
+void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted);
+
+#endif
