@@ -1,0 +1,238 @@
+#!/usr/bin/env node
+// Runs the test suites:
+//
+//   node tests/run.js [--full] [--show] [SUITE...]   the suites named, or all of them
+//   node tests/run.js --build NAME...                only sets up and builds
+//
+// Installs what they need (native/setup.sh), builds it, runs them in order and prints one summary,
+// whose last line is "N passed, N failed, N skipped". --full adds what is too long for every
+// change; --show prints the output of suites that pass too. Plain Node without packages, because it
+// is what installs them.
+import { spawn } from 'node:child_process';
+import { accessSync, constants, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { countCtest, countClosingLine, countTap } from './count.js';
+
+const root = resolve(import.meta.dirname, '..');
+const localBin = join(root, 'node_modules', '.bin');
+const minutes = 60_000;
+
+/** What can be built: the groups of native/setup.sh it needs, and the commands. */
+const preset = (name, groups, target = 'all') => ({
+  groups: ['native', ...groups],
+  commands: [
+    ['cmake', '--preset', name],
+    ['cmake', '--build', join('build', name), '--target', target, '-j', String(availableParallelism())],
+  ],
+});
+const builds = {
+  native: preset('native', ['unit']),
+  gcc: preset('gcc', ['unit', 'gcc'], 'halfbyte-cli'),
+  asan: preset('asan', ['unit', 'sanitizers']),
+  fuzz: preset('fuzz', ['sanitizers']),
+  aarch64: preset('aarch64', ['aarch64']),
+  wasm: preset('wasm', ['wasm']),
+  emscripten: preset('emscripten', ['emscripten']),
+  types: { groups: ['npm'], commands: [['tsc', '-p', 'web']] },
+};
+
+const ctest = (build) => ({
+  command: ['ctest', '--test-dir', join('build', build), '-V', '--no-tests=error'],
+  env: { CMOCKA_MESSAGE_OUTPUT: 'TAP' },
+  count: countCtest,
+});
+/** The files *.test.js of a folder, by the Node that `node` names. */
+const nodeTests = (folder, node = 'node') => ({
+  command: [node, '--test', '--test-reporter=tap', ...testFiles(folder)],
+  count: countTap,
+});
+
+/**
+ * The suites in the order of `npm test`: cheap and telling ones first.
+ * `full`: only with --full. `limit`: milliseconds after which it has failed.
+ */
+const suites = [
+  { name: 'check', groups: ['check', 'npm'], builds: ['native'], ...nodeTests('check') },
+  { name: 'unit', builds: ['native'], ...ctest('native') },
+  { name: 'asan', builds: ['asan'], ...ctest('asan') },
+  { name: 'fuzz', builds: ['fuzz'], limit: 60 * minutes, ...nodeTests('fuzz') },
+  { name: 'cli', builds: ['native'], ...nodeTests('cli') },
+  { name: 'node', groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('node') },
+  { name: 'node20', builds: ['native', 'wasm'], node: 20, ...nodeTests('node') },
+  { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
+  { name: 'emscripten', builds: ['native', 'emscripten'], ...nodeTests('emscripten') },
+  { name: 'install', groups: ['npm', 'gcc', 'install'], builds: ['native', 'wasm'], ...nodeTests('install') },
+  {
+    name: 'parity',
+    groups: ['npm'],
+    builds: ['native', 'gcc', 'aarch64', 'wasm'],
+    command: ['node', 'tests/parity/parity.js'],
+    count: countClosingLine,
+  },
+  { name: 'soak', full: true, groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('soak') },
+];
+
+function testFiles(folder) {
+  try {
+    return readdirSync(join(root, 'tests', folder))
+      .filter((name) => name.endsWith('.test.js'))
+      .sort()
+      .map((name) => join('tests', folder, name));
+  } catch (error) {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Runs a command in the root; resolves to its output, and the reason why it failed or null. */
+function execute(command, { env = {}, limit = 20 * minutes, show = false } = {}) {
+  return new Promise((done) => {
+    const child = spawn(command[0], command.slice(1), {
+      cwd: root,
+      env: { ...process.env, PATH: localBin + delimiter + process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true, // a process group, so that a time-out ends what the command started, too
+    });
+    const chunks = [];
+    const take = (chunk) => {
+      chunks.push(chunk);
+      if (show) process.stdout.write(chunk);
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      process.kill(-child.pid, 'SIGKILL');
+    }, limit);
+    const finish = (failure) => {
+      clearTimeout(timer);
+      done({ output: Buffer.concat(chunks).toString(), failure });
+    };
+    child.on('error', (error) => finish(error.message));
+    child.on('close', (code, signal) => {
+      if (late) finish(`no end after ${limit / minutes} minutes`);
+      else finish(code === 0 ? null : `ended with ${signal ?? code}`);
+    });
+  });
+}
+
+/** The first `node` in the system's PATH, not the one of node_modules, with its major version. */
+async function systemNode() {
+  for (const folder of process.env.PATH.split(delimiter)) {
+    const file = join(folder, 'node');
+    if (folder.includes('node_modules')) continue;
+    try {
+      accessSync(file, constants.X_OK);
+    } catch {
+      continue;
+    }
+    const { output } = await execute([file, '--version']);
+    return { file, major: Number(/^v(\d+)/.exec(output)?.[1]) };
+  }
+  return null;
+}
+
+const built = new Map(); // name -> the failure, or null
+
+async function build(name) {
+  if (!built.has(name)) {
+    let failure = null;
+    for (const command of builds[name].commands) {
+      const result = await execute(command);
+      if (result.failure) {
+        failure = `the build "${name}" failed: ${command.join(' ')} ${result.failure}`;
+        console.log(result.output);
+        break;
+      }
+    }
+    built.set(name, failure);
+  }
+  return built.get(name);
+}
+
+async function setUp(groups) {
+  const { failure } = await execute(['sh', 'native/setup.sh', ...new Set(groups)], { show: true });
+  if (failure) process.exit(1);
+}
+
+/** Runs one suite; resolves to { passed, failed, skipped, note }. */
+async function run(suite, options) {
+  const nothing = { passed: 0, failed: 0, skipped: 0 };
+  for (const name of suite.builds) {
+    const failure = await build(name);
+    if (failure) return { ...nothing, failed: 1, note: failure };
+  }
+  let command = suite.command;
+  if (suite.node) {
+    const node = await systemNode();
+    if (node?.major !== suite.node)
+      return { ...nothing, skipped: 1, note: `the system's Node is not version ${suite.node}` };
+    command = [node.file, ...command.slice(1)];
+  }
+  const { output, failure } = await execute(command, {
+    env: { ...suite.env, ...(options.full ? { HB_FULL: '1' } : {}) },
+    limit: suite.limit,
+    show: options.show,
+  });
+  const counts = suite.count(output);
+  const notes = [...new Set(output.match(/skipped: .*/g))];
+  if (failure && counts.failed === 0) {
+    counts.failed++;
+    notes.push(failure);
+  }
+  if (counts.passed + counts.failed + counts.skipped === 0) {
+    counts.failed++;
+    notes.push('no test ran');
+  }
+  if (counts.failed && !options.show) console.log(output);
+  return { ...counts, note: notes.join('; ') };
+}
+
+async function main(args) {
+  const options = { full: args.includes('--full'), show: args.includes('--show') };
+  const names = args.filter((arg) => !arg.startsWith('--'));
+  if (args.includes('--build')) {
+    for (const name of names) if (!builds[name]) throw new Error(`no build is called "${name}"`);
+    await setUp(names.flatMap((name) => builds[name].groups));
+    for (const name of names) {
+      const failure = await build(name);
+      if (failure) throw new Error(failure);
+    }
+    return 0;
+  }
+  for (const name of names)
+    if (!suites.some((suite) => suite.name === name)) throw new Error(`no suite is called "${name}"`);
+  const chosen = suites.filter((suite) =>
+    names.length ? names.includes(suite.name) : options.full || !suite.full,
+  );
+
+  await setUp(chosen.flatMap((suite) => [...(suite.groups ?? []), ...suite.builds.flatMap((name) => builds[name].groups)]));
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const rows = [];
+  for (const suite of chosen) {
+    const start = performance.now();
+    const result = await run(suite, options);
+    for (const key of Object.keys(total)) total[key] += result[key];
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    const row = [suite.name, result.passed, result.failed, result.skipped, `${seconds} s`];
+    rows.push([...row, result.note ?? '']);
+    console.log(`${result.failed ? 'FAILED' : 'ok    '} ${format(row)}  ${result.note ?? ''}`.trimEnd());
+  }
+  console.log(`\n       ${format(['suite', 'passed', 'failed', 'skipped', 'time'])}`);
+  for (const row of rows) console.log(`       ${format(row.slice(0, 5))}  ${row[5]}`.trimEnd());
+  console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return total.failed ? 1 : 0;
+}
+
+function format([name, ...rest]) {
+  return String(name).padEnd(12) + rest.map((value) => String(value).padStart(9)).join('');
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}
