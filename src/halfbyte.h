@@ -553,11 +553,6 @@ typedef struct hb_file_progress {
 hb_status hb_load_file(const char *path, const hb_load_options *options,
                        const hb_file_progress *progress, hb_model **out, hb_error *error);
 
-/* Feeds the header of `path` to a new loader and leaves it there, for hb_loader_gguf or, with
- * header_only in the options, hb_loader_finish. */
-hb_status hb_load_header(const char *path, const hb_load_options *options, hb_loader **out,
-                         hb_error *error);
-
 /* The bytes of a file, read-only: mapped where the system can, else read into memory. Zero it to
  * begin. */
 typedef struct hb_file {

@@ -1,0 +1,22 @@
+/* What the files of halfbyte-host share. */
+#ifndef HB_HOST_H
+#define HB_HOST_H
+
+#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* realpath */
+#endif
+
+#include "base/base.h"
+
+#define HOST_SHOWN_PATH 100 /* bytes of a path, from its end, that fit an error's sentence */
+
+const char *host_short_path(const char *path);
+
+/* HB_IO: "cannot VERB PATH: " and the meaning of errno. */
+hb_status host_fail_io(hb_error *error, const char *verb, const char *path);
+
+/* Puts a path before the sentence of an error; returns `status`, which may be HB_OK. */
+hb_status host_name_path(hb_error *error, const char *path, hb_status status);
+
+#endif

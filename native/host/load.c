@@ -1,0 +1,87 @@
+/* Models from files: a loader fed from mapped files, shard by shard. */
+#include "host.h"
+#include "shards.h"
+
+#include <stdlib.h>
+
+/* Bytes of a feed: progress moves, and what was read may leave memory. */
+#define SLICE ((size_t)4 << 20)
+
+typedef struct load_job {
+  hb_loader *loader;
+  const hb_file_progress *progress;
+  uint64_t done, total; /* bytes of all files; total grows as files are opened */
+  int header_only;
+} load_job;
+
+/* Feeds one mapped file; with header_only stops after its header. */
+static hb_status feed_file(load_job *job, const hb_file *file, hb_error *error) {
+  HB_TRY(hb_loader_begin_file(job->loader, file->size, error));
+  uint64_t at = 0;
+  while (at < file->size) {
+    size_t slice = file->size - at < SLICE ? (size_t)(file->size - at) : SLICE;
+    HB_TRY(hb_loader_feed(job->loader, file->data + at, slice, error));
+    at += slice;
+    const hb_file_progress *p = job->progress;
+    if (p && p->report && p->report(p->context, job->done + at, job->total)) {
+      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "loading was stopped");
+    }
+    if (job->header_only && hb_loader_state(job->loader).header_done) break;
+  }
+  job->done += file->size;
+  return HB_OK;
+}
+
+/* Bytes of all files, as far as they can be opened: what cannot is reported when its turn comes. */
+static uint64_t total_size(const shard_set *set, char *name) {
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < set->count; i++) {
+    hb_file file;
+    if (shards_open(set, i, name, &file, NULL) != HB_OK) continue;
+    total += file.size;
+    hb_file_close(&file);
+  }
+  return total;
+}
+
+static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_error *error) {
+  for (uint32_t i = 0; i < set->count; i++) {
+    hb_file file;
+    HB_TRY(shards_open(set, i, name, &file, error));
+    if (set->count == 1) job->total = file.size;
+    hb_status status = feed_file(job, &file, error);
+    hb_file_close(&file);
+    if (status != HB_OK) return host_name_path(error, name, status);
+    uint32_t declared = hb_loader_state(job->loader).shard_count;
+    if (i == 0 && declared != set->count) {
+      return hb_fail(error, HB_FORMAT, HB_NO_OFFSET,
+                     "%s: the file says it is one of %u, its name says one of %u",
+                     host_short_path(name), (uint64_t)declared, (uint64_t)set->count);
+    }
+  }
+  return HB_OK;
+}
+
+/* Feeds the loader of the job all that the options ask for. */
+static hb_status load(load_job *job, const char *path, hb_error *error) {
+  shard_set set;
+  HB_TRY(shards_find(path, &set, error));
+  char *name = malloc(set.name_capacity);
+  if (!name) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a path");
+  if (set.count > 1 && job->progress) job->total = total_size(&set, name);
+  hb_status status = feed_files(job, &set, name, error);
+  free(name);
+  return status;
+}
+
+hb_status hb_load_file(const char *path, const hb_load_options *options,
+                       const hb_file_progress *progress, hb_model **out, hb_error *error) {
+  *out = NULL;
+  load_job job = {.progress = progress, .header_only = options && options->header_only};
+  HB_TRY(hb_loader_create(options, &job.loader, error));
+  hb_status status = load(&job, path, error);
+  if (status == HB_OK)
+    status = host_name_path(error, path, hb_loader_finish(job.loader, out, error));
+  hb_loader_destroy(job.loader);
+  return status;
+}

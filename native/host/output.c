@@ -1,0 +1,154 @@
+/* Files that appear complete or not at all. */
+#include "host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef _WIN32
+#include <io.h>
+#include <process.h>
+#define getpid _getpid
+#else
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+struct hb_output {
+  FILE *stream;
+  char *path;      /* where it will stand; symbolic links are followed */
+  char *temporary; /* where it is written, or NULL: at its place */
+  bool committed;
+};
+
+static hb_status no_memory(hb_error *error, const char *path) {
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write %s", host_short_path(path));
+}
+
+static char *copy_text(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = malloc(size);
+  if (copy) memcpy(copy, text, size);
+  return copy;
+}
+
+#ifdef _WIN32
+
+static char *resolve(const char *path, bool *replaceable) {
+  *replaceable = true;
+  return copy_text(path);
+}
+
+static FILE *create_new(const char *path, const char *like) {
+  (void)like;
+  return fopen(path, "wbx");
+}
+
+static bool flush_to_disk(FILE *stream) {
+  return fflush(stream) == 0 && _commit(_fileno(stream)) == 0;
+}
+
+static bool move_over(const char *from, const char *to) {
+  remove(to);
+  return rename(from, to) == 0;
+}
+
+#else
+
+/* The real path, and whether a regular file may take that place. */
+static char *resolve(const char *path, bool *replaceable) {
+  struct stat info;
+  *replaceable = true;
+  if (stat(path, &info) != 0) return copy_text(path);
+  *replaceable = S_ISREG(info.st_mode);
+  char *real = realpath(path, NULL);
+  return real ? real : copy_text(path);
+}
+
+/* A new file with the permissions of the one that it will replace. */
+static FILE *create_new(const char *path, const char *like) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return NULL;
+  struct stat info;
+  if (stat(like, &info) == 0 && fchmod(fd, info.st_mode & 0777) != 0) errno = 0;
+  FILE *stream = fdopen(fd, "wb");
+  if (!stream) close(fd);
+  return stream;
+}
+
+static bool flush_to_disk(FILE *stream) {
+  return fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+}
+
+static bool move_over(const char *from, const char *to) {
+  return rename(from, to) == 0;
+}
+
+#endif
+
+/* Opens PATH.PROCESS-N.tmp for the first N from 0 that is not there yet. */
+static hb_status open_temporary(hb_output *o, hb_error *error) {
+  size_t size = strlen(o->path) + 48;
+  o->temporary = malloc(size);
+  if (!o->temporary) return no_memory(error, o->path);
+  for (int n = 0; n < 100; n++) {
+    snprintf(o->temporary, size, "%s.%ld-%d.tmp", o->path, (long)getpid(), n);
+    o->stream = create_new(o->temporary, o->path);
+    if (o->stream) return HB_OK;
+    if (errno != EEXIST) break;
+  }
+  hb_status status = host_fail_io(error, "create", o->path);
+  free(o->temporary);
+  o->temporary = NULL;
+  return status;
+}
+
+static hb_status open_output(hb_output *o, const char *path, hb_error *error) {
+  bool replaceable;
+  o->path = resolve(path, &replaceable);
+  if (!o->path) return no_memory(error, path);
+  if (replaceable) return open_temporary(o, error);
+  o->stream = fopen(o->path, "wb");
+  return o->stream ? HB_OK : host_fail_io(error, "write", path);
+}
+
+hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
+  *out = NULL;
+  hb_output *o = calloc(1, sizeof *o);
+  if (!o) return no_memory(error, path);
+  hb_status status = open_output(o, path, error);
+  if (status != HB_OK) {
+    hb_output_destroy(o);
+    return status;
+  }
+  *out = o;
+  return HB_OK;
+}
+
+hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb_error *error) {
+  if (fwrite(bytes, 1, count, output->stream) == count) return HB_OK;
+  return host_fail_io(error, "write", output->path);
+}
+
+hb_status hb_output_commit(hb_output *output, hb_error *error) {
+  bool flushed = output->temporary ? flush_to_disk(output->stream) : fflush(output->stream) == 0;
+  if (!flushed) return host_fail_io(error, "write", output->path);
+  int closed = fclose(output->stream);
+  output->stream = NULL;
+  if (closed != 0) return host_fail_io(error, "write", output->path);
+  if (output->temporary && !move_over(output->temporary, output->path)) {
+    return host_fail_io(error, "replace", output->path);
+  }
+  output->committed = true;
+  return HB_OK;
+}
+
+void hb_output_destroy(hb_output *output) {
+  if (!output) return;
+  if (output->stream) fclose(output->stream);
+  if (output->temporary && !output->committed) remove(output->temporary);
+  free(output->temporary);
+  free(output->path);
+  free(output);
+}
