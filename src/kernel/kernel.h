@@ -50,6 +50,7 @@ bool hb_type_wants_int8(hb_type type);
 /* ---- Attention ----------------------------------------------------------------------------- */
 
 #define HB_KV_BLOCK 32 /* positions in a block of the cache */
+#define HB_MAX_HEAD_SIZE 512 /* of k and v: attend keeps its sums on the stack */
 
 /* The cache of one layer and one KV head is an array of blocks of 32 positions, counted from
  * position 0. A block holds, in f16 or f32, K transposed [head_size][32], then V [32][v_size]. */
