@@ -1,0 +1,143 @@
+/* The lanes of lanes_scalar.h in two simd128 vectors: lanes 0..3 in lo, 4..7 in hi. Relaxed SIMD
+ * has nothing to add: its floating-point operations are not determined. */
+#ifndef HB_LANES_H
+#define HB_LANES_H
+
+#include "base/half.h"
+
+#include <stddef.h>
+#include <wasm_simd128.h>
+
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+typedef struct f32x8 {
+  v128_t lo, hi;
+} f32x8;
+
+typedef f32x8 i32x8;
+
+/* Engines for x86 have 16 registers: 4 rows are 8 accumulators. */
+#define FLOAT_TILE_ROWS 4
+#define FLOAT_TILE_COLUMNS 1
+
+LANES_INLINE f32x8 f32x8_set1(float a) {
+  return (f32x8){wasm_f32x4_splat(a), wasm_f32x4_splat(a)};
+}
+
+LANES_INLINE v128_t load4(const float *from) {
+  return wasm_v128_load(from);
+}
+
+LANES_INLINE f32x8 f32x8_load(const float *from) {
+  return (f32x8){load4(from), load4(from + 4)};
+}
+
+LANES_INLINE void store4(float *to, v128_t a) {
+  wasm_v128_store(to, a);
+}
+
+LANES_INLINE void f32x8_store(float *to, f32x8 a) {
+  store4(to, a.lo);
+  store4(to + 4, a.hi);
+}
+
+/* As hb_f32_of_f16. The load extends the sign, so that the shifted bits begin with it. */
+LANES_INLINE v128_t load4_f16(const uint16_t *from) {
+  v128_t bits = wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(from), 13),
+                              wasm_i32x4_const_splat((int32_t)0x8fffffffu));
+  v128_t value = wasm_f32x4_mul(bits, wasm_f32x4_const_splat(0x1p112f));
+  v128_t special = wasm_f32x4_ge(wasm_f32x4_abs(value), wasm_f32x4_const_splat(65536.0f));
+  return wasm_v128_or(value, wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000)));
+}
+
+LANES_INLINE f32x8 f32x8_load_f16(const uint16_t *from) {
+  return (f32x8){load4_f16(from), load4_f16(from + 4)};
+}
+
+LANES_INLINE void f32x8_store_f16(uint16_t *to, f32x8 a) {
+  float lane[8];
+  f32x8_store(lane, a);
+  for (int i = 0; i < 8; i++) to[i] = hb_f16_of_f32(lane[i]);
+}
+
+LANES_INLINE v128_t load4_bf16(const uint16_t *from) {
+  return wasm_i32x4_shl(wasm_u32x4_load16x4(from), 16);
+}
+
+LANES_INLINE f32x8 f32x8_load_bf16(const uint16_t *from) {
+  return (f32x8){load4_bf16(from), load4_bf16(from + 4)};
+}
+
+LANES_INLINE f32x8 f32x8_add(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_add(a.lo, b.lo), wasm_f32x4_add(a.hi, b.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_sub(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_sub(a.lo, b.lo), wasm_f32x4_sub(a.hi, b.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_mul(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_mul(a.lo, b.lo), wasm_f32x4_mul(a.hi, b.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_div(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_div(a.lo, b.lo), wasm_f32x4_div(a.hi, b.hi)};
+}
+
+/* pmax(b, a) is b < a ? a : b; pmin(b, a) is a < b ? a : b. */
+LANES_INLINE f32x8 f32x8_max(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_pmax(b.lo, a.lo), wasm_f32x4_pmax(b.hi, a.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_min(f32x8 a, f32x8 b) {
+  return (f32x8){wasm_f32x4_pmin(b.lo, a.lo), wasm_f32x4_pmin(b.hi, a.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_where_less(f32x8 a, f32x8 b, f32x8 x, f32x8 y) {
+  return (f32x8){wasm_v128_bitselect(x.lo, y.lo, wasm_f32x4_lt(a.lo, b.lo)),
+                 wasm_v128_bitselect(x.hi, y.hi, wasm_f32x4_lt(a.hi, b.hi))};
+}
+
+LANES_INLINE f32x8 f32x8_abs(f32x8 a) {
+  return (f32x8){wasm_f32x4_abs(a.lo), wasm_f32x4_abs(a.hi)};
+}
+
+LANES_INLINE f32x8 f32x8_copy_sign(f32x8 a, f32x8 b) {
+  v128_t sign = wasm_f32x4_const_splat(-0.0f);
+  return (f32x8){wasm_v128_bitselect(b.lo, a.lo, sign), wasm_v128_bitselect(b.hi, a.hi, sign)};
+}
+
+LANES_INLINE i32x8 i32x8_of_bits(f32x8 a) {
+  return a;
+}
+
+LANES_INLINE i32x8 i32x8_set1(int32_t a) {
+  return (i32x8){wasm_i32x4_splat(a), wasm_i32x4_splat(a)};
+}
+
+LANES_INLINE i32x8 i32x8_sub(i32x8 a, i32x8 b) {
+  return (i32x8){wasm_i32x4_sub(a.lo, b.lo), wasm_i32x4_sub(a.hi, b.hi)};
+}
+
+LANES_INLINE i32x8 i32x8_half(i32x8 a) {
+  return (i32x8){wasm_i32x4_shr(a.lo, 1), wasm_i32x4_shr(a.hi, 1)};
+}
+
+LANES_INLINE v128_t pow2x4(v128_t n) {
+  return wasm_i32x4_shl(wasm_i32x4_add(n, wasm_i32x4_const_splat(127)), 23);
+}
+
+LANES_INLINE f32x8 f32x8_pow2(i32x8 n) {
+  return (f32x8){pow2x4(n.lo), pow2x4(n.hi)};
+}
+
+#define VEC_LANES 4
+typedef v128_t vec;
+#define vec_set1 wasm_f32x4_splat
+#define vec_load load4
+#define vec_load_f16 load4_f16
+#define vec_store store4
+#define vec_add wasm_f32x4_add
+#define vec_mul wasm_f32x4_mul
+
+#endif
