@@ -177,6 +177,10 @@ static const field fields[] = {
     FIELD(hb_row, token),
     FIELD(hb_row, want_logits),
 
+    STRUCT(hb_logit_bias),
+    FIELD(hb_logit_bias, token),
+    FIELD(hb_logit_bias, bias),
+
     STRUCT(hb_sampler_options),
     FIELD(hb_sampler_options, temperature),
     FIELD(hb_sampler_options, top_k),

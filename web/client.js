@@ -1,0 +1,179 @@
+// The caller's side of a model's worker: starts it and those that compute for it, turns messages into
+// promises and streams, and makes sure that nothing waits for ever when a worker ends.
+import { EngineError, HalfbyteError, EnvironmentError, NetworkError } from './error.js';
+import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
+import { startEngine, startThread } from './platform.js';
+
+/** @import { WorkerPort } from './platform.js' */
+/** @import { Crew } from './variants.js' */
+/** @import { ErrorRecord } from './worker.js' */
+
+/** @typedef {{ size: number, slice: (offset: number, length: number) => Promise<Uint8Array> }} Local */
+
+/**
+ * @typedef {object} Pending
+ * @property {(value: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {((event: any) => void) | undefined} onEvent
+ */
+
+const CLASSES = new Map(
+  [...Object.values(STATUS_CLASSES), EngineError, EnvironmentError, NetworkError].map((Class) => [
+    Class.code,
+    Class,
+  ]),
+);
+
+export class Client {
+  /** @type {WorkerPort} */ #worker;
+  /** @type {WorkerPort[]} */ #threads = [];
+  /** @type {Map<number, Pending>} */ #pending = new Map();
+  #nextId = 1;
+  /** Why nothing can be called any more. @type {HalfbyteError | undefined} */ #ended;
+  #locals;
+
+  /** @param {Local[]} locals sources whose bytes stay here and are asked for */
+  constructor(locals) {
+    this.#locals = locals;
+    this.#worker = startEngine();
+    this.#worker.listen((message) => this.#receive(message));
+    this.#worker.onFailure((reason) => this.#break(`its worker failed: ${reason}`));
+  }
+
+  /** @param {any} message */
+  #receive(message) {
+    const call = this.#pending.get(message.id);
+    switch (message.type) {
+      case 'result':
+        this.#settle(message.id)?.resolve(message.value);
+        break;
+      case 'error':
+        this.#settle(message.id)?.reject(errorFrom(message.error));
+        break;
+      case 'event':
+        call?.onEvent?.(message.event);
+        break;
+      case 'pull':
+        void this.#give(message);
+        break;
+      case 'threads':
+        void this.#startThreads(message.crew);
+        break;
+      case 'broken':
+        void this.end(/** @type {HalfbyteError} */ (errorFrom(message.error)));
+        break;
+    }
+  }
+
+  /** @param {number} id */
+  #settle(id) {
+    const call = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#worker.hold(this.#pending.size > 0);
+    return call;
+  }
+
+  /** @param {{ number: number, offset: number, length: number }} request */
+  async #give({ number, offset, length }) {
+    try {
+      const bytes = await this.#locals[number].slice(offset, length);
+      this.#worker.post({ type: 'chunk', bytes }, [bytes.buffer]);
+    } catch (error) {
+      this.#break(`the source could not be read: ${error}`);
+    }
+  }
+
+  /** @param {Crew} crew */
+  async #startThreads({ module, memory, threads }) {
+    try {
+      await Promise.all(
+        threads.map(
+          (plan) =>
+            new Promise((resolve, reject) => {
+              const thread = startThread();
+              this.#threads.push(thread);
+              thread.hold(false);
+              thread.listen((message) => {
+                if (message.type === 'ready') return resolve(undefined);
+                reject(new Error(message.reason));
+                this.#break(`a thread failed: ${message.reason}`);
+              });
+              thread.onFailure((reason) => {
+                reject(new Error(reason));
+                this.#break(`a thread failed: ${reason}`);
+              });
+              thread.post({ module, memory, plan });
+            }),
+        ),
+      );
+      this.#worker.post({ type: 'threads' });
+    } catch {
+      // #break has told everybody.
+    }
+  }
+
+  /**
+   * Calls a method of the engine. When `signal` fires, the promise rejects at once and the engine
+   * stops at its next chance.
+   * @param {string} method
+   * @param {any} args
+   * @param {{ signal?: AbortSignal, onEvent?: (event: any) => void, patient?: boolean }} [options]
+   *   `patient`: leave it to the engine to answer an aborted call
+   * @returns {Promise<any>}
+   */
+  call(method, args, { signal, onEvent, patient = false } = {}) {
+    if (this.#ended) return Promise.reject(this.#ended);
+    if (signal?.aborted) return Promise.reject(abortError(signal));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.#post({ type: 'abort', id });
+        if (!patient) this.#settle(id)?.reject(abortError(/** @type {AbortSignal} */ (signal)));
+      };
+      const done = () => signal?.removeEventListener('abort', onAbort);
+      this.#pending.set(id, {
+        resolve: (value) => (done(), resolve(value)),
+        reject: (error) => (done(), reject(error)),
+        onEvent,
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#worker.hold(true);
+      this.#post({ type: 'call', id, method, args });
+    });
+  }
+
+  /** @param {any} message */
+  #post(message) {
+    if (!this.#ended) this.#worker.post(message);
+  }
+
+  /** @param {string} reason */
+  #break(reason) {
+    void this.end(new EngineError(`the engine broke down: ${reason}; load the model anew`));
+  }
+
+  /**
+   * Ends the workers; what is pending, and whatever is called later, rejects with `error`.
+   * @param {HalfbyteError} [error]
+   */
+  async end(error = new StateError('the model was disposed of')) {
+    if (this.#ended) return;
+    this.#ended = error;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const call of pending) call.reject(error);
+    await Promise.all([this.#worker, ...this.#threads].map((worker) => worker.terminate()));
+    this.#locals = [];
+  }
+}
+
+/** @param {AbortSignal} signal */
+export function abortError(signal) {
+  return new AbortError('the operation was aborted', { cause: signal.reason });
+}
+
+/** @param {ErrorRecord} record */
+function errorFrom({ code, message, offset }) {
+  const Class = CLASSES.get(code) ?? EngineError;
+  return new Class(message, { offset });
+}

@@ -1,0 +1,41 @@
+/**
+ * What every error of halfbyte has: a class, and a `code` that stays the same from version to
+ * version. The classes that stand for a status of the C core are generated (generated.js).
+ */
+export class HalfbyteError extends Error {
+  static code = 'ERROR';
+  static label = 'HalfbyteError'; // the class's name, which a minifier changes
+
+  /**
+   * @param {string} message
+   * @param {{ cause?: unknown, offset?: number }} [details] `offset`: the byte in the model's file
+   *   where the cause stands
+   */
+  constructor(message, { cause, offset } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    const kind = /** @type {typeof HalfbyteError} */ (new.target);
+    /** Stable name of the kind of error, such as 'FORMAT'. */
+    this.code = kind.code;
+    this.name = kind.label;
+    /** @type {number | undefined} */
+    this.offset = offset;
+  }
+}
+
+/** A URL could not be fetched, or its transfer broke off. */
+export class NetworkError extends HalfbyteError {
+  static code = 'NETWORK';
+  static label = 'NetworkError';
+}
+
+/** This browser or version of Node lacks something that halfbyte cannot do without. */
+export class EnvironmentError extends HalfbyteError {
+  static code = 'ENVIRONMENT';
+  static label = 'EnvironmentError';
+}
+
+/** The engine broke down (a trap, a worker that died). The model is unusable; load it anew. */
+export class EngineError extends HalfbyteError {
+  static code = 'ENGINE';
+  static label = 'EngineError';
+}

@@ -1,0 +1,101 @@
+// The header of a GGUF file as plain objects.
+import { VALUE } from './generated.js';
+
+/** @import { Core, Pointer } from './core.js' */
+
+const SHOWN_ELEMENTS = 16; // of an array
+
+/**
+ * @typedef {object} TensorInfo
+ * @property {string} name
+ * @property {string} type
+ * @property {number[]} dims the first runs fastest
+ * @property {number} bytes
+ *
+ * @typedef {string | number | bigint | boolean} Scalar
+ * @typedef {Scalar | { count: number, first: Scalar[] }} MetadataValue
+ */
+
+/** @param {Core} core @param {Pointer} gguf */
+export function describeGguf(core, gguf) {
+  return { metadata: readMetadata(core, gguf), tensors: readTensors(core, gguf) };
+}
+
+/** @param {Core} core @param {Pointer} gguf @returns {TensorInfo[]} */
+function readTensors(core, gguf) {
+  const tensors = [];
+  const count = core.call('hb_gguf_tensor_count', gguf);
+  for (let i = 0; i < count; i++) {
+    const record = core.read('hb_tensor', core.call('hb_gguf_tensor_at', gguf, i));
+    tensors.push({
+      name: record.name,
+      type: core.cstring(core.call('hb_type_name', record.type)),
+      dims: record.dims.slice(0, record.dim_count),
+      bytes: record.bytes,
+    });
+  }
+  return tensors;
+}
+
+/** @param {Core} core @param {Pointer} gguf @returns {Record<string, MetadataValue>} */
+function readMetadata(core, gguf) {
+  /** @type {Record<string, MetadataValue>} */
+  const metadata = Object.create(null);
+  const count = core.call('hb_gguf_value_count', gguf);
+  for (let i = 0; i < count; i++) {
+    const at = core.call('hb_gguf_value_at', gguf, i);
+    const record = core.read('hb_value', at);
+    if (record.type !== VALUE.ARRAY) {
+      metadata[record.key] = readElement(core, at, record.type, 0);
+      continue;
+    }
+    const shown = Math.min(record.count, SHOWN_ELEMENTS);
+    const first =
+      record.element === VALUE.STRING
+        ? readStrings(core, at, shown)
+        : Array.from({ length: shown }, (_, n) => readElement(core, at, record.element, n));
+    metadata[record.key] = { count: record.count, first };
+  }
+  return metadata;
+}
+
+/** @param {Core} core @param {Pointer} value @param {number} count @returns {string[]} */
+function readStrings(core, value, count) {
+  return core.scope((allocate) => {
+    const cursor = allocate(8);
+    core.bytes.fill(0, cursor, cursor + 8);
+    return Array.from({ length: count }, () =>
+      core.resultString('hb_value_next_string', value, cursor),
+    );
+  });
+}
+
+/**
+ * @param {Core} core
+ * @param {Pointer} value
+ * @param {number} type
+ * @param {number} index
+ * @returns {Scalar}
+ */
+function readElement(core, value, type, index) {
+  const at = BigInt(index);
+  switch (type) {
+    case VALUE.STRING:
+      return core.resultString('hb_value_string', value);
+    case VALUE.F32:
+    case VALUE.F64:
+      return core.resultF64('hb_value_f64', value, at);
+    case VALUE.BOOL:
+      return core.result64('hb_value_u64', value, at) !== 0n;
+    case VALUE.U64:
+      return exact(core.result64('hb_value_u64', value, at));
+    default:
+      return exact(BigInt.asIntN(64, core.result64('hb_value_i64', value, at)));
+  }
+}
+
+/** A number if it can be one. @param {bigint} integer */
+function exact(integer) {
+  const number = Number(integer);
+  return Number.isSafeInteger(number) ? number : integer;
+}

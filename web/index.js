@@ -1,0 +1,310 @@
+// The public face of halfbyte in JavaScript.
+/// <reference lib="esnext.disposable" />
+import { Client, abortError } from './client.js';
+import { AbortError } from './generated.js';
+import {
+  engineOptions,
+  generateArgs,
+  oneOf,
+  resolveSources,
+  text,
+  tokenList,
+} from './options.js';
+
+/** @import { FinishReason } from './engine.js' */
+/** @import { MetadataValue, TensorInfo } from './gguf.js' */
+/** @import { GenerateOptions, LoadOptions, ModelSource } from './options.js' */
+/** @import { Variant } from './variants.js' */
+
+export { defaultModel } from './default-model.js';
+export * from './error.js';
+export {
+  AbortError,
+  ArgumentError,
+  ContextFullError,
+  FormatError,
+  IoError,
+  ModelError,
+  OutOfMemoryError,
+  SelfTestError,
+  StateError,
+  TruncatedError,
+  UnsupportedModelError,
+} from './generated.js';
+export { capabilities } from './variants.js';
+
+/**
+ * What a model's file says about it.
+ * @typedef {object} ModelDescription
+ * @property {string} architecture
+ * @property {string} name
+ * @property {number} layers
+ * @property {number} width
+ * @property {number} heads
+ * @property {number} kvHeads
+ * @property {number} headSize
+ * @property {number} feedForward
+ * @property {number} vocabulary
+ * @property {number} trainedContextLength positions that the model was made for
+ * @property {number} parameters
+ * @property {number} fileBytes of all tensors in the file
+ * @property {number} weightBytes of all tensors in memory
+ * @property {number} contextLength positions of the context
+ * @property {number} sessionBytes memory of a context of that length
+ */
+
+/**
+ * A loaded model and how it runs.
+ * @typedef {ModelDescription & {
+ *   tokenizer: { bos?: number, eos?: number, unknown?: number, addsBos: boolean, addsEos: boolean }
+ *     | undefined,
+ *   memoryBytes: number,
+ *   variant: Variant,
+ *   isa: string,
+ *   kv: 'f16' | 'f32',
+ *   threads: number,
+ *   threadsReason: string | undefined,
+ *   notes: string[],
+ * }} ModelInfo
+ * `memoryBytes`: of the module, all in all; `threadsReason`: why there is one thread only; `notes`:
+ * faster variants that were tried in vain, and why.
+ */
+
+/**
+ * A file's header.
+ * @typedef {ModelDescription & {
+ *   metadata: Record<string, MetadataValue>, tensors: TensorInfo[],
+ * }} Inspection
+ */
+
+/**
+ * A step of a generation: the text that became certain (it may be empty) and the token that was
+ * drawn, with the natural logarithm of its probability.
+ * @typedef {object} StreamPart
+ * @property {string} text
+ * @property {number} [token]
+ * @property {number} [logprob]
+ * @property {undefined} [finishReason]
+ */
+
+/**
+ * The last object of a stream.
+ * @typedef {object} StreamEnd
+ * @property {''} text
+ * @property {FinishReason} finishReason
+ * @property {{ promptTokens: number, completionTokens: number }} usage
+ * @property {Timings} timings
+ * @property {number | bigint} seed with which the same text comes again
+ *
+ * @typedef {object} Timings
+ * @property {number} prefillMs
+ * @property {number} decodeMs
+ * @property {number} prefillTokensPerSecond
+ * @property {number} tokensPerSecond
+ */
+
+/**
+ * Loads a model into a worker of its own.
+ * @param {ModelSource | ModelSource[]} source a URL, a path (Node), a File or Blob, an ArrayBuffer; of
+ *   a split model the URL or path of the first file, or a list of all files
+ * @param {LoadOptions} [options]
+ * @returns {Promise<Model>}
+ */
+export async function load(source, options = {}) {
+  const { client, value } = await start('load', source, options);
+  return new Model(client, value);
+}
+
+/**
+ * Reads a model's header and nothing more.
+ * @param {ModelSource | ModelSource[]} source
+ * @param {LoadOptions} [options]
+ * @returns {Promise<Inspection>}
+ */
+export async function inspect(source, options = {}) {
+  const { client, value } = await start('inspect', source, options);
+  await client.end();
+  return value;
+}
+
+/**
+ * Starts a worker with its first call; ends it if that fails.
+ * @param {'load' | 'inspect'} method
+ * @param {ModelSource | ModelSource[]} source
+ * @param {LoadOptions} options
+ */
+async function start(method, source, options) {
+  const { signal, onProgress } = options;
+  const args = { options: engineOptions(options) };
+  const { sources, locals } = resolveSources(source);
+  if (signal?.aborted) throw abortError(signal);
+  const client = new Client(locals);
+  try {
+    const value = await client.call(
+      method,
+      { ...args, sources },
+      { signal, onEvent: onProgress },
+    );
+    return { client, value };
+  } catch (error) {
+    await client.end();
+    throw error;
+  }
+}
+
+/** A loaded model. Calls are answered one after the other, in the order in which they were made. */
+export class Model {
+  #client;
+  #info;
+
+  /**
+   * Models come from `load`.
+   * @internal
+   * @param {Client} client
+   * @param {ModelInfo} info
+   */
+  constructor(client, info) {
+    this.#client = client;
+    this.#info = Object.freeze(info);
+  }
+
+  /** What was loaded and how it runs. */
+  get info() {
+    return this.#info;
+  }
+
+  /**
+   * Continues a prompt, as texts. Leaving the loop early ends the generation.
+   * @param {string | ArrayLike<number>} prompt a text, or tokens
+   * @param {GenerateOptions} [options]
+   * @returns {AsyncGenerator<string, void, undefined>}
+   */
+  async *generate(prompt, options = {}) {
+    for await (const { text } of this.stream(prompt, options)) if (text) yield text;
+  }
+
+  /**
+   * Continues a prompt, as objects: the steps, then one with a `finishReason`.
+   * @param {string | ArrayLike<number>} prompt a text, or tokens
+   * @param {GenerateOptions} [options]
+   * @returns {AsyncGenerator<StreamPart | StreamEnd, void, undefined>}
+   */
+  async *stream(prompt, options = {}) {
+    const { signal, onProgress } = options;
+    const given = typeof prompt === 'string' ? prompt : tokenList(prompt);
+    const args = { prompt: given, options: generateArgs(options) };
+    const seed = args.options.sampler.seed;
+    const events = new Events(onProgress);
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const ended = this.#client
+      .call('stream', args, { signal: stop.signal, onEvent: events.push, patient: true })
+      .catch((error) => {
+        // Aborted before its turn came.
+        if (error instanceof AbortError) return NOTHING;
+        throw error;
+      })
+      .finally(events.close);
+    ended.catch(() => {}); // told below, to whoever still listens
+    try {
+      yield* events.parts();
+      const end = await ended;
+      yield {
+        text: '',
+        ...end,
+        seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : seed,
+      };
+    } finally {
+      stop.abort();
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * Splits a text into tokens.
+   * @param {string} input
+   * @param {{ bos?: boolean, special?: boolean, signal?: AbortSignal }} [options] `bos` (unless
+   *   false): with the tokens that the model wants around a text; `special`: control tokens written
+   *   in the text become tokens
+   * @returns {Promise<number[]>}
+   */
+  async tokenize(input, { bos = true, special = false, signal } = {}) {
+    return this.#client.call('tokenize', { text: text('the text', input), bos, special }, { signal });
+  }
+
+  /**
+   * Turns tokens into text.
+   * @param {ArrayLike<number>} tokens
+   * @param {{ special?: boolean, signal?: AbortSignal }} [options] `special`: write control tokens
+   *   out instead of leaving them away
+   * @returns {Promise<string>}
+   */
+  async detokenize(tokens, { special = false, signal } = {}) {
+    return this.#client.call('detokenize', { tokens: tokenList(tokens), special }, { signal });
+  }
+
+  /**
+   * The logits at every position of a text that begins with the first token.
+   * @param {ArrayLike<number>} tokens
+   * @param {{ split?: 'whole' | 'pieces' | 'single', signal?: AbortSignal }} [options] `split`: in
+   *   which steps the text is computed; the results are the same
+   * @returns {Promise<Float32Array>} [tokens][vocabulary]
+   */
+  async logits(tokens, { split = 'whole', signal } = {}) {
+    const args = {
+      tokens: tokenList(tokens),
+      split: oneOf('split', split, ['whole', 'pieces', 'single']),
+    };
+    return this.#client.call('logits', args, { signal });
+  }
+
+  /** Frees everything, workers included. Calls that are pending reject with a StateError. */
+  async dispose() {
+    await this.#client.end();
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.dispose();
+  }
+}
+
+/** The end of a generation that never began. */
+const NOTHING = {
+  finishReason: 'abort',
+  usage: { promptTokens: 0, completionTokens: 0 },
+  timings: { prefillMs: 0, decodeMs: 0, prefillTokensPerSecond: 0, tokensPerSecond: 0 },
+};
+
+/** Parts of a stream between their arrival and their use. */
+class Events {
+  /** @type {StreamPart[]} */ #parts = [];
+  #onProgress;
+  #closed = false;
+  /** @type {(() => void) | undefined} */ #wake;
+
+  /** @param {GenerateOptions['onProgress']} onProgress */
+  constructor(onProgress) {
+    this.#onProgress = onProgress;
+  }
+
+  push = (/** @type {any} */ event) => {
+    if (event.phase) return this.#onProgress?.(event);
+    this.#parts.push(event);
+    this.#wake?.();
+  };
+
+  close = () => {
+    this.#closed = true;
+    this.#wake?.();
+  };
+
+  async *parts() {
+    for (;;) {
+      while (this.#parts.length > 0) yield /** @type {StreamPart} */ (this.#parts.shift());
+      if (this.#closed) return;
+      await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
+    }
+  }
+}

@@ -1,0 +1,247 @@
+// Checks what a caller gives and puts it into the form that the engine takes.
+import { ArgumentError, MAX_THREADS } from './generated.js';
+import { builtin, isNode } from './platform.js';
+
+/** @import { Local } from './client.js' */
+/** @import { Source } from './sources.js' */
+/** @import { EngineOptions, GenerateArgs } from './engine.js' */
+
+const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
+const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
+const U32 = 2 ** 32 - 1;
+
+/**
+ * Where a model comes from. A string is a URL or, in Node, a path.
+ * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView} ModelSource
+ */
+
+/**
+ * @typedef {object} LoadProgress
+ * @property {'load'} phase
+ * @property {number} loaded bytes so far
+ * @property {number | undefined} total bytes, if known
+ */
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {number} [threads] how many threads compute; as many as `capabilities()` says unless given
+ * @property {number} [contextLength] positions of the context; what the model was made for, up to
+ *   4096, unless given
+ * @property {(progress: LoadProgress) => void} [onProgress] is called at most 20 times a second
+ * @property {AbortSignal} [signal]
+ * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results
+ *   are the same
+ * @property {'f16' | 'f32'} [kv] type of the KV cache; f16 unless given
+ */
+
+/**
+ * @typedef {object} GenerateOptions
+ * @property {number} [maxTokens] until the context is full unless given
+ * @property {number} [temperature] 0.8 unless given; 0 always takes the likeliest token
+ * @property {number} [topK] keep the k likeliest tokens; 0 (all) unless given
+ * @property {number} [topP] keep the likeliest that together reach p; 0.95 unless given
+ * @property {number} [minP] drop those less likely than this times the likeliest; 0.05 unless given
+ * @property {number} [repetitionPenalty] 1 (off) unless given
+ * @property {number} [frequencyPenalty] 0 (off) unless given
+ * @property {number} [presencePenalty] 0 (off) unless given
+ * @property {number} [penaltyWindow] how many of the last tokens the penalties look at; 64 unless given
+ * @property {Record<number, number>} [logitBias] what to add to the logits of some tokens
+ * @property {number | bigint} [seed] of the draws; another one each time unless given
+ * @property {string | string[]} [stop] texts that end the generation and are left out of it
+ * @property {boolean} [ignoreEos] go on after the model ended its text
+ * @property {boolean} [special] whether control tokens written in the prompt are control tokens;
+ *   unless set they are plain text
+ * @property {(progress: { phase: 'prefill', loaded: number, total: number }) => void} [onProgress]
+ *   tokens of the prompt that were read
+ * @property {AbortSignal} [signal] ends the generation, with the finishReason 'abort'
+ */
+
+/**
+ * A number within its range, or ArgumentError.
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} least
+ * @param {number} most
+ * @param {boolean} [whole]
+ * @returns {number}
+ */
+function number(name, value, least, most, whole = false) {
+  if (typeof value !== 'number' || !(value >= least && value <= most))
+    throw new ArgumentError(`${name} must be a number from ${least} to ${most}, not ${value}`);
+  if (whole && !Number.isInteger(value))
+    throw new ArgumentError(`${name} must be a whole number, not ${value}`);
+  return value;
+}
+
+/**
+ * @template {string} T
+ * @param {string} name
+ * @param {unknown} value
+ * @param {readonly T[]} allowed
+ * @returns {T}
+ */
+export function oneOf(name, value, allowed) {
+  if (!allowed.includes(/** @type {T} */ (value)))
+    throw new ArgumentError(`${name} must be one of ${allowed.join(', ')}, not ${value}`);
+  return /** @type {T} */ (value);
+}
+
+/** @param {LoadOptions} options @returns {EngineOptions} */
+export function engineOptions({ threads, contextLength, isa, kv }) {
+  return {
+    threads: threads === undefined ? undefined : number('threads', threads, 1, MAX_THREADS, true),
+    contextLength:
+      contextLength === undefined
+        ? undefined
+        : number('contextLength', contextLength, 1, U32, true),
+    isa: isa === undefined ? undefined : oneOf('isa', isa, ISAS),
+    kv: kv === undefined ? undefined : oneOf('kv', kv, KV_TYPES),
+  };
+}
+
+const LARGE = 1e6; // for reals that have no natural limit
+
+/** @param {GenerateOptions} options @returns {GenerateArgs} */
+export function generateArgs(options) {
+  const {
+    maxTokens = 0,
+    temperature = 0.8,
+    topK = 0,
+    topP = 0.95,
+    minP = 0.05,
+    repetitionPenalty = 1,
+    frequencyPenalty = 0,
+    presencePenalty = 0,
+    penaltyWindow = 0,
+    logitBias = {},
+    seed = randomSeed(),
+    stop = [],
+    ignoreEos = false,
+    special = false,
+  } = options;
+  return {
+    maxTokens: number('maxTokens', maxTokens, 0, U32, true),
+    ignoreEos: Boolean(ignoreEos),
+    special: Boolean(special),
+    stop: stopTexts(stop),
+    biases: Object.entries(logitBias).map(([token, bias]) => ({
+      token: number('a token of logitBias', Number(token), 0, 2 ** 31 - 1, true),
+      bias: number(`logitBias[${token}]`, bias, -LARGE, LARGE),
+    })),
+    sampler: {
+      temperature: number('temperature', temperature, 0, LARGE),
+      top_k: number('topK', topK, 0, U32, true),
+      top_p: number('topP', topP, 0, 1),
+      min_p: number('minP', minP, 0, 1),
+      repetition_penalty: number('repetitionPenalty', repetitionPenalty, 0, LARGE),
+      frequency_penalty: number('frequencyPenalty', frequencyPenalty, -LARGE, LARGE),
+      presence_penalty: number('presencePenalty', presencePenalty, -LARGE, LARGE),
+      penalty_window: number('penaltyWindow', penaltyWindow, 0, U32, true),
+      seed: seedOf(seed),
+    },
+  };
+}
+
+/** @param {unknown} stop @returns {string[]} */
+function stopTexts(stop) {
+  const texts = Array.isArray(stop) ? stop : [stop];
+  for (const text of texts)
+    if (typeof text !== 'string' || text === '')
+      throw new ArgumentError('stop must be a text or a list of texts that are not empty');
+  return texts;
+}
+
+/** @param {unknown} seed */
+function seedOf(seed) {
+  if (typeof seed === 'bigint') {
+    if (seed < 0n || seed >= 1n << 64n)
+      throw new ArgumentError(`seed must be from 0 to 2^64 - 1, not ${seed}`);
+    return seed;
+  }
+  return BigInt(number('seed', seed, 0, Number.MAX_SAFE_INTEGER, true));
+}
+
+/** A seed that fits a number, so that it can be written down and used again. */
+function randomSeed() {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high >>> 11) * 2 ** 32 + low;
+}
+
+/** @param {unknown} tokens @returns {number[]} */
+export function tokenList(tokens) {
+  if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens))
+    throw new ArgumentError('tokens must be an array of numbers');
+  return Array.from(/** @type {number[]} */ (tokens), (token, i) =>
+    number(`tokens[${i}]`, token, 0, 2 ** 31 - 1, true),
+  );
+}
+
+/** @param {string} name @param {unknown} value @returns {string} */
+export function text(name, value) {
+  if (typeof value !== 'string') throw new ArgumentError(`${name} must be a text, not ${value}`);
+  return value;
+}
+
+/**
+ * Splits what the caller gave into descriptions for the worker, and the sources that stay on this
+ * side.
+ * @param {ModelSource | ModelSource[]} source a model, or all files of a split one in their order
+ * @returns {{ sources: Source[], locals: Local[] }}
+ */
+export function resolveSources(source) {
+  const list = Array.isArray(source) ? source : [source];
+  if (list.length === 0) throw new ArgumentError('the list of sources is empty');
+  /** @type {Local[]} */
+  const locals = [];
+  const sources = list.map((each) => resolveSource(each, locals));
+  return { sources, locals };
+}
+
+/** @param {unknown} source @param {Local[]} locals @returns {Source} */
+function resolveSource(source, locals) {
+  if (typeof source === 'string' && isNode && !/^(https?|file|data):/i.test(source))
+    return { kind: 'path', path: source };
+  if (typeof source === 'string' || source instanceof URL) return resolveUrl(source);
+  if (source instanceof Blob) {
+    if (!isNode) return { kind: 'blob', blob: source };
+    return addLocal(locals, {
+      size: source.size,
+      slice: async (offset, length) =>
+        new Uint8Array(await source.slice(offset, offset + length).arrayBuffer()),
+    });
+  }
+  const bytes =
+    source instanceof ArrayBuffer ||
+    (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer)
+      ? new Uint8Array(source)
+      : ArrayBuffer.isView(source)
+        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+        : undefined;
+  if (!bytes)
+    throw new ArgumentError(
+      'a model is loaded from a URL, a path, a File or Blob, or an ArrayBuffer',
+    );
+  return addLocal(locals, {
+    size: bytes.length,
+    slice: async (offset, length) => bytes.slice(offset, offset + length),
+  });
+}
+
+/** @param {Local[]} locals @param {Local} local @returns {Source} */
+function addLocal(locals, local) {
+  return { kind: 'pull', number: locals.push(local) - 1, size: local.size };
+}
+
+/** @param {string | URL} source @returns {Source} */
+function resolveUrl(source) {
+  /** @type {URL} */
+  let url;
+  try {
+    url = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch (cause) {
+    throw new ArgumentError(`'${source}' is not a URL`, { cause });
+  }
+  if (url.protocol === 'file:' && isNode)
+    return { kind: 'path', path: builtin('node:url').fileURLToPath(url) };
+  return { kind: 'url', url: url.href };
+}

@@ -1,0 +1,108 @@
+// The worker that holds a model: requests come in as messages, one engine answers them in order.
+import { Engine } from './engine.js';
+import { EngineError, HalfbyteError } from './error.js';
+import { AbortError } from './generated.js';
+import { parentPort } from './platform.js';
+
+/**
+ * What travels between the caller (client.js) and this worker:
+ *   to here    { type: 'call', id, method, args } { type: 'abort', id } { type: 'chunk', id, bytes }
+ *              { type: 'threads', error? }
+ *   from here  { type: 'result', id, value } { type: 'error', id, error } { type: 'event', id, event }
+ *              { type: 'pull', id, number, offset, length } { type: 'threads', crew }
+ *              { type: 'broken', error }
+ */
+
+/** @typedef {{ name: string, code: string, message: string, offset?: number }} ErrorRecord */
+
+const port = parentPort();
+
+/** @type {((bytes: Uint8Array) => void) | undefined} */
+let chunkArrived;
+/** @type {((error: string | undefined) => void) | undefined} */
+let threadsReady;
+
+const engine = new Engine({
+  pull: (number, offset, length) =>
+    new Promise((resolve) => {
+      chunkArrived = resolve;
+      port.post({ type: 'pull', number, offset, length });
+    }),
+  startThreads: (crew) =>
+    new Promise((resolve, reject) => {
+      threadsReady = (error) => (error === undefined ? resolve() : reject(new EngineError(error)));
+      port.post({ type: 'threads', crew });
+    }),
+});
+
+/** Calls that have not been answered. @type {Map<number, { aborted: boolean, started: boolean }>} */
+const calls = new Map();
+/** Ends when every call so far has been answered. @type {Promise<void>} */
+let queue = Promise.resolve();
+
+/** These touch nothing that a generation uses, so they need not wait for one. */
+const IMMEDIATE = new Set(['tokenize', 'detokenize']);
+
+port.listen((message) => {
+  switch (message.type) {
+    case 'call': {
+      const watch = { aborted: false, started: false };
+      calls.set(message.id, watch);
+      if (IMMEDIATE.has(message.method)) void answer(message, watch);
+      else queue = queue.then(() => answer(message, watch));
+      break;
+    }
+    case 'abort':
+      abort(message.id);
+      break;
+    case 'chunk':
+      chunkArrived?.(message.bytes);
+      break;
+    case 'threads':
+      threadsReady?.(message.error);
+      break;
+  }
+});
+
+/** @param {number} id */
+function abort(id) {
+  const watch = calls.get(id);
+  if (!watch) return;
+  watch.aborted = true;
+  // One that waits is answered now; its turn will find it gone.
+  if (!watch.started) fail(id, new AbortError('aborted while waiting for its turn'));
+}
+
+/**
+ * @param {{ id: number, method: 'load' | 'inspect' | 'tokenize' | 'detokenize' | 'logits' | 'stream',
+ *   args: any }} call
+ * @param {{ aborted: boolean, started: boolean }} watch
+ */
+async function answer({ id, method, args }, watch) {
+  if (!calls.has(id)) return;
+  watch.started = true;
+  try {
+    const emit = (/** @type {any} */ event) => port.post({ type: 'event', id, event });
+    const value = await engine[method](args, emit, watch);
+    calls.delete(id);
+    port.post({ type: 'result', id, value }, value instanceof Float32Array ? [value.buffer] : []);
+  } catch (error) {
+    fail(id, error);
+  }
+}
+
+/** @param {number} id @param {unknown} error */
+function fail(id, error) {
+  calls.delete(id);
+  const record = describe(error);
+  port.post({ type: 'error', id, error: record });
+  // Whatever is not one of ours is a defect: nothing can be said about the engine's state.
+  if (record.code === EngineError.code) port.post({ type: 'broken', error: record });
+}
+
+/** @param {unknown} error @returns {ErrorRecord} */
+function describe(error) {
+  if (error instanceof HalfbyteError)
+    return { name: error.name, code: error.code, message: error.message, offset: error.offset };
+  return { name: 'EngineError', code: EngineError.code, message: `the engine failed: ${error}` };
+}
