@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// The promise of halfbyte, tested: for the same model and tokens the logits have the same bits on
+// every target, with any number of threads and however the prompt is split. Runs the default model
+// and every test vector through all of them and prints a table: how many runs of a target agree,
+// and the one SHA-256 of the model's logits. Any difference fails.
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+process.chdir(resolve(import.meta.dirname, '../..'));
+
+const splits = ['whole', 'pieces', 'single'];
+const native = ['build/native/halfbyte'];
+const gcc = ['build/gcc/halfbyte'];
+const qemu = ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', 'build/aarch64/halfbyte'];
+const node = [process.execPath, 'web/cli.js'];
+
+/** Where a model runs. Every target takes all splits on one thread and on several. Not every CPU has
+ * what an optional one needs. */
+const targets = [
+  { name: 'scalar', program: native, isa: 'scalar' },
+  { name: 'avx2', program: native, isa: 'avx2' },
+  { name: 'avx512', program: native, isa: 'avx512', optional: true },
+  { name: 'gcc scalar', program: gcc, isa: 'scalar' },
+  { name: 'gcc avx2', program: gcc, isa: 'avx2' },
+  { name: 'gcc avx512', program: gcc, isa: 'avx512', optional: true },
+  { name: 'arm scalar', program: qemu, isa: 'scalar' },
+  { name: 'neon', program: qemu, isa: 'neon' },
+  { name: 'simd128', program: node, isa: 'simd128' },
+  { name: 'relaxed', program: node, isa: 'relaxed' },
+];
+const threadCounts = [1, 2, 3];
+
+// 40 positions, so that attention crosses a block of the cache; ids that all vocabularies have.
+const phrase = '1,403,407,261,378,432,429,365,282,300,12,500,33,77,211,309,418,11,64,490';
+const tokens = `${phrase},${phrase}`;
+
+/** The models: the default one, and the vectors of the shared data where there are any. */
+function findModels() {
+  const models = ['examples/models/tales-5.8m-q4_0.gguf'];
+  const shared = process.env.HB_SHARED || '../shared';
+  for (const folder of ['arch', 'quant'].map((name) => join(shared, 'vectors', name))) {
+    if (!existsSync(folder)) continue;
+    for (const name of readdirSync(folder).sort())
+      // IQ3_S is refused by design.
+      if (name.endsWith('.gguf') && name !== 'IQ3_S.gguf') models.push(join(folder, name));
+  }
+  return models;
+}
+
+const run = promisify(execFile);
+
+/** The hash of one run, or the reason why there is none. */
+async function hash({ program, isa }, model, threads, split) {
+  const flags = ['-m', model, '--tokens', tokens, '--isa', isa, '-t', threads, '--split', split];
+  const command = [...program, 'parity', ...flags].map(String);
+  try {
+    const { stdout } = await run(command[0], command.slice(1), { timeout: 300_000 });
+    const line = stdout.trim();
+    return /^[0-9a-f]{64}$/.test(line) ? line : `no hash but "${line}"`;
+  } catch (error) {
+    return `${error.stderr?.trim() || error.message}`.split('\n').at(-1);
+  }
+}
+
+/** False where an optional target finds no CPU for it. */
+async function available({ program, isa, optional }) {
+  if (!optional) return true;
+  const { stderr } = await run(program[0], [...program.slice(1), 'selftest', '--isa', isa]).catch((error) => error);
+  return !stderr.includes(`has no ${isa}`);
+}
+
+/** Calls work(item) for each item, as many at once as there are processors. */
+async function forEachAtOnce(items, work) {
+  const queue = items.values();
+  const worker = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+}
+
+const models = findModels();
+const chosen = [];
+const absent = [];
+for (const target of targets) ((await available(target)) ? chosen : absent).push(target);
+
+const width = Math.max(...models.map((path) => basename(path, '.gguf').length)) + 1;
+const row = (name, cells, last) =>
+  console.log(name.padEnd(width) + cells.map((cell) => String(cell).padStart(11)).join('') + `  ${last}`);
+row('model', chosen.map((target) => target.name), 'sha256 of the logits');
+
+let passed = 0;
+const differences = [];
+for (const model of models) {
+  const name = basename(model, '.gguf');
+  const expected = await hash(targets[0], model, 1, 'whole');
+  const agree = new Map(chosen.map((target) => [target, 0]));
+  const cases = chosen.flatMap((target) =>
+    splits.flatMap((split) => threadCounts.map((threads) => ({ target, split, threads }))));
+  const before = differences.length;
+  await forEachAtOnce(cases, async ({ target, split, threads }) => {
+    const got = await hash(target, model, threads, split);
+    if (got === expected && /^[0-9a-f]{64}$/.test(got)) agree.set(target, agree.get(target) + 1);
+    else differences.push(`${name}, ${target.name}, ${threads} threads, ${split}: ${got}`);
+  });
+  if (differences.length === before) passed++;
+  row(name, [...agree.values()], expected);
+}
+
+console.log(`\nEach cell counts the equal runs of ${splits.length * threadCounts.length}: prefill ${splits.join(', ')}; ${threadCounts.join(', ')} threads.`);
+for (const target of absent) console.log(`skipped: this machine cannot run ${target.name}`);
+if (models.length === 1) console.log('skipped: no shared data, so the default model alone was run');
+for (const difference of differences) console.log(`DIFFERS ${difference}`);
+const skipped = absent.length + (models.length === 1 ? 1 : 0);
+console.log(`\n${passed} passed, ${models.length - passed} failed, ${skipped} skipped`);
+process.exitCode = passed === models.length ? 0 : 1;
