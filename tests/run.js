@@ -53,7 +53,7 @@ const nodeTests = (folder, node = 'node') => ({
  * `full`: only with --full. `limit`: milliseconds after which it has failed.
  */
 const suites = [
-  { name: 'check', groups: ['check', 'npm'], builds: ['native'], ...nodeTests('check') },
+  { name: 'check', groups: ['check'], builds: ['native', 'types'], ...nodeTests('check') },
   { name: 'unit', builds: ['native'], ...ctest('native') },
   { name: 'asan', builds: ['asan'], ...ctest('asan') },
   { name: 'fuzz', builds: ['fuzz'], limit: 60 * minutes, ...nodeTests('fuzz') },
@@ -62,7 +62,7 @@ const suites = [
   { name: 'node20', builds: ['native', 'wasm'], node: 20, ...nodeTests('node') },
   { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
   { name: 'emscripten', builds: ['native', 'emscripten'], ...nodeTests('emscripten') },
-  { name: 'install', groups: ['npm', 'gcc', 'install'], builds: ['native', 'wasm'], ...nodeTests('install') },
+  { name: 'install', groups: ['gcc', 'install'], builds: ['native', 'wasm', 'types'], ...nodeTests('install') },
   {
     name: 'parity',
     groups: ['npm'],
@@ -70,7 +70,14 @@ const suites = [
     command: ['node', 'tests/parity/parity.js'],
     count: countClosingLine,
   },
-  { name: 'soak', full: true, groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('soak') },
+  {
+    name: 'soak',
+    full: true,
+    groups: ['npm'],
+    builds: ['native', 'asan', 'wasm'],
+    limit: 60 * minutes,
+    ...nodeTests('soak'),
+  },
 ];
 
 function testFiles(folder) {
