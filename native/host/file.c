@@ -4,21 +4,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
-hb_status host_fail_io(hb_error *error, const char *verb, const char *path) {
+hb_status hb_host_fail_io(hb_error *error, const char *verb, const char *path) {
   const char *cause = strerror(errno);
-  return hb_fail(error, HB_IO, HB_NO_OFFSET, "cannot %s %s: %s", verb, host_short_path(path),
+  return hb_fail(error, HB_IO, HB_NO_OFFSET, "cannot %s %s: %s", verb, hb_host_short_path(path),
                  cause);
 }
 
-const char *host_short_path(const char *path) {
+const char *hb_host_short_path(const char *path) {
   size_t length = strlen(path);
   return length > HOST_SHOWN_PATH ? path + length - HOST_SHOWN_PATH : path;
 }
 
-hb_status host_name_path(hb_error *error, const char *path, hb_status status) {
+hb_status hb_host_name_path(hb_error *error, const char *path, hb_status status) {
   if (!error || status == HB_OK) return status;
   hb_error copy = *error;
-  return hb_fail(error, status, copy.offset, "%s: %s", host_short_path(path), copy.message);
+  return hb_fail(error, status, copy.offset, "%s: %s", hb_host_short_path(path), copy.message);
 }
 
 #ifdef _WIN32
@@ -26,17 +26,17 @@ hb_status host_name_path(hb_error *error, const char *path, hb_status status) {
 #include <stdio.h>
 
 static hb_status read_all(FILE *stream, const char *path, hb_file *out, hb_error *error) {
-  if (_fseeki64(stream, 0, SEEK_END) != 0) return host_fail_io(error, "read", path);
+  if (_fseeki64(stream, 0, SEEK_END) != 0) return hb_host_fail_io(error, "read", path);
   int64_t size = _ftelli64(stream);
-  if (size < 0 || _fseeki64(stream, 0, SEEK_SET) != 0) return host_fail_io(error, "read", path);
+  if (size < 0 || _fseeki64(stream, 0, SEEK_SET) != 0) return hb_host_fail_io(error, "read", path);
   uint8_t *data = malloc(size ? (size_t)size : 1);
   if (!data) {
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u bytes of %s", (uint64_t)size,
-                   host_short_path(path));
+                   hb_host_short_path(path));
   }
   if (fread(data, 1, (size_t)size, stream) != (size_t)size) {
     free(data);
-    return host_fail_io(error, "read", path);
+    return hb_host_fail_io(error, "read", path);
   }
   *out = (hb_file){data, (uint64_t)size, 0};
   return HB_OK;
@@ -45,7 +45,7 @@ static hb_status read_all(FILE *stream, const char *path, hb_file *out, hb_error
 hb_status hb_file_open(const char *path, hb_file *out, hb_error *error) {
   *out = (hb_file){0};
   FILE *stream = fopen(path, "rb");
-  if (!stream) return host_fail_io(error, "open", path);
+  if (!stream) return hb_host_fail_io(error, "open", path);
   hb_status status = read_all(stream, path, out, error);
   fclose(stream);
   return status;
@@ -76,7 +76,7 @@ static hb_status read_all(int fd, const char *path, hb_file *out, hb_error *erro
       if (!grown) {
         free(data);
         return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the contents of %s",
-                       host_short_path(path));
+                       hb_host_short_path(path));
       }
       data = grown;
       capacity = wanted;
@@ -85,7 +85,7 @@ static hb_status read_all(int fd, const char *path, hb_file *out, hb_error *erro
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       free(data);
-      return host_fail_io(error, "read", path);
+      return hb_host_fail_io(error, "read", path);
     }
     if (got == 0) break;
     size += (size_t)got;
@@ -96,10 +96,10 @@ static hb_status read_all(int fd, const char *path, hb_file *out, hb_error *erro
 
 static hb_status map_or_read(int fd, const char *path, hb_file *out, hb_error *error) {
   struct stat info;
-  if (fstat(fd, &info) != 0) return host_fail_io(error, "read", path);
+  if (fstat(fd, &info) != 0) return hb_host_fail_io(error, "read", path);
   if (S_ISDIR(info.st_mode)) {
     errno = EISDIR;
-    return host_fail_io(error, "read", path);
+    return hb_host_fail_io(error, "read", path);
   }
   if (S_ISREG(info.st_mode) && info.st_size > 0 && (uint64_t)info.st_size <= SIZE_MAX) {
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -115,7 +115,7 @@ static hb_status map_or_read(int fd, const char *path, hb_file *out, hb_error *e
 hb_status hb_file_open(const char *path, hb_file *out, hb_error *error) {
   *out = (hb_file){0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return host_fail_io(error, "open", path);
+  if (fd < 0) return hb_host_fail_io(error, "open", path);
   hb_status status = map_or_read(fd, path, out, error);
   close(fd);
   return status;

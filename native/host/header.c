@@ -15,18 +15,18 @@ static hb_status read_shard(hb_gguf *gguf, const hb_file *file, hb_error *error)
 static hb_status read_shards(hb_gguf *gguf, const shard_set *set, char *name, hb_error *error) {
   for (uint32_t i = 0; i < set->count; i++) {
     hb_file file;
-    HB_TRY(shards_open(set, i, name, &file, error));
+    HB_TRY(hb_shards_open(set, i, name, &file, error));
     hb_status status = read_shard(gguf, &file, error);
     hb_file_close(&file);
-    if (status != HB_OK) return host_name_path(error, name, status);
+    if (status != HB_OK) return hb_host_name_path(error, name, status);
   }
-  return host_name_path(error, set->path, hb_gguf_check_complete(gguf, error));
+  return hb_host_name_path(error, set->path, hb_gguf_check_complete(gguf, error));
 }
 
-hb_status host_read_header(const char *path, hb_gguf **out, hb_error *error) {
+hb_status hb_read_header(const char *path, hb_gguf **out, hb_error *error) {
   *out = NULL;
   shard_set set;
-  HB_TRY(shards_find(path, &set, error));
+  HB_TRY(hb_shards_find(path, &set, error));
   hb_gguf *gguf;
   HB_TRY(hb_gguf_create(NULL, &gguf, error));
   char *name = malloc(set.name_capacity);

@@ -5,6 +5,6 @@
 #include "gguf/gguf.h"
 
 /* To be released with hb_gguf_destroy. */
-hb_status host_read_header(const char *path, hb_gguf **out, hb_error *error);
+hb_status hb_read_header(const char *path, hb_gguf **out, hb_error *error);
 
 #endif

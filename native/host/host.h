@@ -11,12 +11,12 @@
 
 #define HOST_SHOWN_PATH 100 /* bytes of a path, from its end, that fit an error's sentence */
 
-const char *host_short_path(const char *path);
+const char *hb_host_short_path(const char *path);
 
 /* HB_IO: "cannot VERB PATH: " and the meaning of errno. */
-hb_status host_fail_io(hb_error *error, const char *verb, const char *path);
+hb_status hb_host_fail_io(hb_error *error, const char *verb, const char *path);
 
 /* Puts a path before the sentence of an error; returns `status`, which may be HB_OK. */
-hb_status host_name_path(hb_error *error, const char *path, hb_status status);
+hb_status hb_host_name_path(hb_error *error, const char *path, hb_status status);
 
 #endif

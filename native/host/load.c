@@ -37,7 +37,7 @@ static uint64_t total_size(const shard_set *set, char *name) {
   uint64_t total = 0;
   for (uint32_t i = 0; i < set->count; i++) {
     hb_file file;
-    if (shards_open(set, i, name, &file, NULL) != HB_OK) continue;
+    if (hb_shards_open(set, i, name, &file, NULL) != HB_OK) continue;
     total += file.size;
     hb_file_close(&file);
   }
@@ -47,16 +47,16 @@ static uint64_t total_size(const shard_set *set, char *name) {
 static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_error *error) {
   for (uint32_t i = 0; i < set->count; i++) {
     hb_file file;
-    HB_TRY(shards_open(set, i, name, &file, error));
+    HB_TRY(hb_shards_open(set, i, name, &file, error));
     if (set->count == 1) job->total = file.size;
     hb_status status = feed_file(job, &file, error);
     hb_file_close(&file);
-    if (status != HB_OK) return host_name_path(error, name, status);
+    if (status != HB_OK) return hb_host_name_path(error, name, status);
     uint32_t declared = hb_loader_state(job->loader).shard_count;
     if (i == 0 && declared != set->count) {
       return hb_fail(error, HB_FORMAT, HB_NO_OFFSET,
                      "%s: the file says it is one of %u, its name says one of %u",
-                     host_short_path(name), (uint64_t)declared, (uint64_t)set->count);
+                     hb_host_short_path(name), (uint64_t)declared, (uint64_t)set->count);
     }
   }
   return HB_OK;
@@ -65,7 +65,7 @@ static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_
 /* Feeds the loader of the job all that the options ask for. */
 static hb_status load(load_job *job, const char *path, hb_error *error) {
   shard_set set;
-  HB_TRY(shards_find(path, &set, error));
+  HB_TRY(hb_shards_find(path, &set, error));
   char *name = malloc(set.name_capacity);
   if (!name) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a path");
   if (set.count > 1 && job->progress) job->total = total_size(&set, name);
@@ -81,7 +81,7 @@ hb_status hb_load_file(const char *path, const hb_load_options *options,
   HB_TRY(hb_loader_create(options, &job.loader, error));
   hb_status status = load(&job, path, error);
   if (status == HB_OK)
-    status = host_name_path(error, path, hb_loader_finish(job.loader, out, error));
+    status = hb_host_name_path(error, path, hb_loader_finish(job.loader, out, error));
   hb_loader_destroy(job.loader);
   return status;
 }

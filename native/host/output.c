@@ -23,7 +23,7 @@ struct hb_output {
 };
 
 static hb_status no_memory(hb_error *error, const char *path) {
-  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write %s", host_short_path(path));
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write %s", hb_host_short_path(path));
 }
 
 static char *copy_text(const char *text) {
@@ -98,7 +98,7 @@ static hb_status open_temporary(hb_output *o, hb_error *error) {
     if (o->stream) return HB_OK;
     if (errno != EEXIST) break;
   }
-  hb_status status = host_fail_io(error, "create", o->path);
+  hb_status status = hb_host_fail_io(error, "create", o->path);
   free(o->temporary);
   o->temporary = NULL;
   return status;
@@ -110,7 +110,7 @@ static hb_status open_output(hb_output *o, const char *path, hb_error *error) {
   if (!o->path) return no_memory(error, path);
   if (replaceable) return open_temporary(o, error);
   o->stream = fopen(o->path, "wb");
-  return o->stream ? HB_OK : host_fail_io(error, "write", path);
+  return o->stream ? HB_OK : hb_host_fail_io(error, "write", path);
 }
 
 hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
@@ -128,17 +128,17 @@ hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
 
 hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb_error *error) {
   if (fwrite(bytes, 1, count, output->stream) == count) return HB_OK;
-  return host_fail_io(error, "write", output->path);
+  return hb_host_fail_io(error, "write", output->path);
 }
 
 hb_status hb_output_commit(hb_output *output, hb_error *error) {
   bool flushed = output->temporary ? flush_to_disk(output->stream) : fflush(output->stream) == 0;
-  if (!flushed) return host_fail_io(error, "write", output->path);
+  if (!flushed) return hb_host_fail_io(error, "write", output->path);
   int closed = fclose(output->stream);
   output->stream = NULL;
-  if (closed != 0) return host_fail_io(error, "write", output->path);
+  if (closed != 0) return hb_host_fail_io(error, "write", output->path);
   if (output->temporary && !move_over(output->temporary, output->path)) {
-    return host_fail_io(error, "replace", output->path);
+    return hb_host_fail_io(error, "replace", output->path);
   }
   output->committed = true;
   return HB_OK;

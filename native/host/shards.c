@@ -15,7 +15,7 @@ static uint32_t five_digits(const char *at) {
   return value;
 }
 
-hb_status shards_find(const char *path, shard_set *out, hb_error *error) {
+hb_status hb_shards_find(const char *path, shard_set *out, hb_error *error) {
   size_t length = strlen(path), numbers = sizeof NUMBERS - 1;
   *out = (shard_set){path, length, "", 1, length + 1};
   const char *dot = strrchr(path, '.');
@@ -28,11 +28,11 @@ hb_status shards_find(const char *path, shard_set *out, hb_error *error) {
   if (index != 1) {
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "%s: this is file %u of a split model; give the first one",
-                   host_short_path(path), (uint64_t)index);
+                   hb_host_short_path(path), (uint64_t)index);
   }
   if (count < 1 || count > HB_GGUF_MAX_SHARDS) {
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s: a model split in %u files",
-                   host_short_path(path), (uint64_t)count);
+                   hb_host_short_path(path), (uint64_t)count);
   }
   out->stem = end - numbers;
   out->extension = path + end;
@@ -40,8 +40,8 @@ hb_status shards_find(const char *path, shard_set *out, hb_error *error) {
   return HB_OK;
 }
 
-hb_status shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
-                      hb_error *error) {
+hb_status hb_shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
+                         hb_error *error) {
   if (set->count == 1) {
     memcpy(name, set->path, set->name_capacity);
   } else {

@@ -12,10 +12,10 @@ typedef struct shard_set {
   size_t name_capacity; /* bytes that any file's path needs */
 } shard_set;
 
-hb_status shards_find(const char *path, shard_set *out, hb_error *error);
+hb_status hb_shards_find(const char *path, shard_set *out, hb_error *error);
 
 /* Opens file `index`; its path goes to `name`, of name_capacity bytes. */
-hb_status shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
-                      hb_error *error);
+hb_status hb_shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
+                         hb_error *error);
 
 #endif
