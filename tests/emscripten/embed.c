@@ -1,6 +1,6 @@
 /* Runs a model in a program that Emscripten compiled: embed MODEL OUT computes the logits of a few
- * tokens with every ISA that the build contains, writes them to OUT as float32 [tokens][vocabulary],
- * and fails unless all ISAs agree bit for bit. */
+ * tokens with every ISA that the build contains, writes them to OUT as float32
+ * [tokens][vocabulary], and fails unless all ISAs agree bit for bit. */
 #include "halfbyte.h"
 
 #include <stdio.h>
