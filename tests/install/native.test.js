@@ -70,6 +70,12 @@ test('a C, a C++ and a CMake project build on it without warnings and tell the s
   assert.equal(story(join(build, 'consumer')), told);
 });
 
+test('the example program builds by pkg-config and tells a story', () => {
+  const program = join(folder, 'story');
+  run('gcc', '-std=c11', ...strict, 'examples/c/story.c', '-o', program, ...pkgConfig('--cflags', '--libs'));
+  assert.match(run(program, model, 'Once upon a time'), /Once upon a time \w/);
+});
+
 test('the header alone compiles as C11 and as C++11', () => {
   const header = join(prefix, 'include/halfbyte.h');
   run('gcc', '-std=c11', ...strict, '-fsyntax-only', '-x', 'c', header);
