@@ -17,13 +17,14 @@ import { countCtest, countClosingLine, countTap } from './count.js';
 const root = resolve(import.meta.dirname, '..');
 const localBin = join(root, 'node_modules', '.bin');
 const minutes = 60_000;
+const processors = String(availableParallelism());
 
 /** What can be built: the groups of native/setup.sh it needs, and the commands. */
 const preset = (name, groups, target = 'all') => ({
   groups: ['native', ...groups],
   commands: [
     ['cmake', '--preset', name],
-    ['cmake', '--build', join('build', name), '--target', target, '-j', String(availableParallelism())],
+    ['cmake', '--build', join('build', name), '--target', target, '-j', processors],
   ],
 });
 const builds = {
@@ -38,7 +39,7 @@ const builds = {
 };
 
 const ctest = (build) => ({
-  command: ['ctest', '--test-dir', join('build', build), '-V', '--no-tests=error'],
+  command: ['ctest', '--test-dir', join('build', build), '-V', '--no-tests=error', '-j', processors],
   env: { CMOCKA_MESSAGE_OUTPUT: 'TAP' },
   count: countCtest,
 });
@@ -56,6 +57,7 @@ const suites = [
   { name: 'check', groups: ['check'], builds: ['native', 'types'], ...nodeTests('check') },
   { name: 'unit', builds: ['native'], ...ctest('native') },
   { name: 'asan', builds: ['asan'], ...ctest('asan') },
+  { name: 'aarch64', builds: ['aarch64'], ...ctest('aarch64') },
   { name: 'fuzz', builds: ['fuzz'], limit: 60 * minutes, ...nodeTests('fuzz') },
   { name: 'cli', builds: ['native'], ...nodeTests('cli') },
   { name: 'node', groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('node') },
