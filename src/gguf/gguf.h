@@ -1,8 +1,9 @@
 /* Reading GGUF headers as their bytes arrive, and writing GGUF files.
  *
  * The reader owns one growing buffer with the raw bytes of each shard's header; keys, values and
- * names are views into it. Everything that comes from the file is checked here: who holds an hb_gguf
- * may rely on types, sizes, alignments, offsets (in order, without overlap) and unique names. */
+ * names are views into it. Everything that comes from the file is checked here: who holds an
+ * hb_gguf may rely on types, sizes, alignments, offsets (in order, without overlap) and unique
+ * names. */
 #ifndef HB_GGUF_H
 #define HB_GGUF_H
 
@@ -20,8 +21,8 @@ void hb_gguf_destroy(hb_gguf *gguf);
 hb_status hb_gguf_begin_shard(hb_gguf *gguf, uint64_t file_size, hb_error *error);
 
 /* Takes bytes of the current shard's header: sets *used to how many belong to it (with the padding
- * before the data) and *done when it is complete. Views into earlier shards stay valid; those into the
- * current one are valid once it is done. */
+ * before the data) and *done when it is complete. Views into earlier shards stay valid; those into
+ * the current one are valid once it is done. */
 hb_status hb_gguf_feed(hb_gguf *gguf, const void *bytes, size_t count, size_t *used, bool *done,
                        hb_error *error);
 

@@ -1,0 +1,45 @@
+/*
+ * 256 values of -1, 0 or 1 with one scale in half precision: w = (q - 1) * d.
+ *
+ *   TQ2_0  | qs:64 | d:2 |            two bits a value; byte m of a half's 32 holds the values m,
+ * m+32, m+64 and m+96 of that half, from the low bits up              66 bytes TQ1_0  | qs:48 |
+ * qh:4 | d:2 |     five values a byte: the byte is the fraction 0.q0q1q2q3q4 to base 3, times 256,
+ * rounded up; times 3^n mod 256, then times 3, its digit n stands above bit 7 54 bytes qs[0..31]:
+ * value m + 32n; qs[32..47]: value 160 + m + 16n; qh[0..3]: value 240 + m + 4n, n < 4
+ */
+#include "quant/formats.h"
+
+enum { VALUES = 256 };
+
+HB_DECODER(tq2_0) {
+  const uint8_t *b = in;
+  for (size_t n = 0; n < blocks; n++, b += 66, out += VALUES) {
+    float d = hb_load_f16(b + 64);
+    for (uint32_t i = 0; i < VALUES; i++) {
+      uint32_t q = b[32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3u;
+      out[i] = (float)((int)q - 1) * d;
+    }
+  }
+}
+
+static uint32_t base3_digit(uint8_t byte, uint32_t n) {
+  static const uint8_t powers[5] = {1, 3, 9, 27, 81};
+  return (uint32_t)(uint8_t)(byte * powers[n]) * 3 >> 8;
+}
+
+static void decode_digits(const uint8_t *bytes, uint32_t count, uint32_t digits, float d,
+                          float *out) {
+  for (uint32_t n = 0; n < digits; n++)
+    for (uint32_t m = 0; m < count; m++)
+      out[n * count + m] = (float)((int)base3_digit(bytes[m], n) - 1) * d;
+}
+
+HB_DECODER(tq1_0) {
+  const uint8_t *b = in;
+  for (size_t n = 0; n < blocks; n++, b += 54, out += VALUES) {
+    float d = hb_load_f16(b + 52);
+    decode_digits(b, 32, 5, d, out);
+    decode_digits(b + 32, 16, 5, d, out + 160);
+    decode_digits(b + 48, 4, 4, d, out + 240);
+  }
+}
