@@ -56,12 +56,12 @@ const hb_kernels *hb_kernels_for(hb_isa isa) {
 #if defined(__aarch64__)
   case HB_ISA_NEON: return has_neon_dotprod() ? &hb_kernels_neon : NULL;
 #endif
-/* A WebAssembly module whose features are missing does not even compile. */
-#if defined(__wasm_simd128__)
-  case HB_ISA_SIMD128: return &hb_kernels_simd128;
-#endif
+/* A WebAssembly module whose features are missing does not even compile. To stay small it has one
+ * of the two. */
 #if defined(__wasm_relaxed_simd__)
   case HB_ISA_RELAXED: return &hb_kernels_relaxed;
+#elif defined(__wasm_simd128__)
+  case HB_ISA_SIMD128: return &hb_kernels_simd128;
 #endif
   default: return NULL;
   }

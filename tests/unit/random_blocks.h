@@ -5,6 +5,8 @@
 #include "base/half.h"
 #include "kernel/kernel.h"
 
+#include <stdlib.h>
+
 /* Quantized types and where their f16 fields stand in a block (count 0 to 2). */
 typedef struct block_type {
   hb_type type;
