@@ -12,6 +12,7 @@ enum {
   X_ROWS = 5, /* a tile and a single row */
   HEAD = 24,
   VALUE = 20,
+  HEADS = 3,
   POSITIONS = 70, /* in three blocks of the cache */
   CACHE_FLOATS = (POSITIONS + HB_KV_BLOCK - 1) / HB_KV_BLOCK * HB_KV_BLOCK * (HEAD + VALUE),
   OUT_FLOATS = VALUES + CACHE_FLOATS
@@ -103,16 +104,26 @@ static void run_softmax(const hb_kernels *k, workspace *w, float *out) {
   out[VALUES] = k->softmax(w->x, VALUES, out);
 }
 
-/* Fills a cache, then looks back at all of it, and at a window with capped scores. The cache itself
- * stands behind the two results. */
+/* Fills a cache, then looks back at all of it with several heads, and at a window with capped
+ * scores. The cache itself stands behind the results. */
 static void attend_with(const hb_kernels *k, hb_kv_type kv, workspace *w, float *out) {
-  float *cache = out + 2 * VALUE;
+  float *window_out = out + HEADS * VALUE, *cache = window_out + VALUE;
   for (uint32_t p = 0; p < POSITIONS; p++)
     k->kv_store(cache, kv, HEAD, VALUE, p, w->y + p * 7, w->z + p * 8);
-  hb_attend_args all = {cache, HEAD, VALUE, 0, POSITIONS - 1, 0.2f, 0.0f};
-  hb_attend_args window = {cache, HEAD, VALUE, 5, POSITIONS - 3, 0.2f, 2.0f};
+  const hb_attend_args all = {.cache = cache,
+                              .head_size = HEAD,
+                              .value_size = VALUE,
+                              .first = 0,
+                              .last = POSITIONS - 1,
+                              .scale = 0.2f,
+                              .heads = HEADS};
+  hb_attend_args window = all;
+  window.first = 5;
+  window.last = POSITIONS - 3;
+  window.softcap = 2.0f;
+  window.heads = 1;
   k->attend(&all, kv, w->x, out);
-  k->attend(&window, kv, w->x, out + VALUE);
+  k->attend(&window, kv, w->x, window_out);
 }
 
 static void run_attend_f16(const hb_kernels *k, workspace *w, float *out) {
