@@ -61,6 +61,7 @@ typedef struct hb_attend_args {
   uint32_t first, last; /* visible positions, both included; first <= last */
   float scale;          /* of a score */
   float softcap;        /* 0, or c: score = c * tanh(score / c) */
+  uint32_t heads;       /* query heads that share the cache; 0 counts as 1 */
 } hb_attend_args;
 
 /* ---- The table ----------------------------------------------------------------------------- */
@@ -94,7 +95,8 @@ typedef struct hb_kernels {
   /* Stores one position of K and V into a head's cache. */
   void (*kv_store)(void *cache, hb_kv_type kv, uint32_t head_size, uint32_t value_size,
                    uint32_t position, const float *k, const float *v);
-  /* out[value_size] = softmax(scale * q.K) V over the visible positions, block by block. */
+  /* out[value_size] = softmax(scale * q.K) V over the visible positions, block by block. The heads
+   * lie one after the other in q and in out; a head's result does not depend on the others. */
   void (*attend)(const hb_attend_args *args, hb_kv_type kv, const float *q, float *out);
 
   void (*add)(const float *a, const float *b, size_t n, float *out);

@@ -143,6 +143,35 @@ static void a_row_depends_on_its_visible_positions_alone(void **state) {
   }
 }
 
+static void heads_together_give_what_each_gives_alone(void **state) {
+  (void)state;
+  enum { HEADS = 7 };
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    const hb_kernels *k = hb_kernels_for((hb_isa)isa);
+    if (!k) continue;
+    for (size_t s = 0; s < SIZES; s++)
+      for (int kv = 0; kv < 2; kv++) {
+        static float q[HEADS * LARGEST_HEAD], together[HEADS * LARGEST_HEAD];
+        uint64_t seed = 50 + s;
+        sizes size = head_sizes[s];
+        hb_attend_args args = attend_args(size, 3, 170, s % 2 ? 5.0f : 0.0f);
+        fill_inputs(USUAL, 50 + s);
+        fill(q, HEADS * LARGEST_HEAD, USUAL, &seed);
+        fill_cache(k, (hb_kv_type)kv, size, POSITIONS);
+        for (uint32_t heads = 1; heads <= HEADS; heads++) {
+          args.heads = heads;
+          k->attend(&args, (hb_kv_type)kv, q, together);
+          args.heads = 0;
+          for (uint32_t h = 0; h < heads; h++) {
+            float alone[LARGEST_HEAD];
+            k->attend(&args, (hb_kv_type)kv, q + h * size.k, alone);
+            expect_same("heads", k->isa, heads, together + h * size.v, alone, size.v);
+          }
+        }
+      }
+  }
+}
+
 static void attention_may_replace_its_query(void **state) {
   (void)state;
   const hb_kernels *k = hb_kernels_for(HB_ISA_SCALAR);
@@ -206,6 +235,7 @@ int main(void) {
       cmocka_unit_test(every_isa_gives_the_bits_of_the_scalar_definition),
       cmocka_unit_test(attention_agrees_with_a_naive_softmax_in_double),
       cmocka_unit_test(a_row_depends_on_its_visible_positions_alone),
+      cmocka_unit_test(heads_together_give_what_each_gives_alone),
       cmocka_unit_test(attention_may_replace_its_query),
       cmocka_unit_test(a_score_of_minus_infinity_weighs_nothing),
       cmocka_unit_test(kv_store_rounds_as_base_half_does),
