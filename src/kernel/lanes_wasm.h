@@ -16,9 +16,10 @@ typedef struct f32x8 {
 
 typedef f32x8 i32x8;
 
-/* Engines for x86 have 16 registers: 4 rows are 8 accumulators. */
-#define FLOAT_TILE_ROWS 4
-#define FLOAT_TILE_COLUMNS 1
+/* 4 sums fill half of the 16 registers that engines have on x86, and a weight is converted once
+ * for 4. */
+#define FLOAT_TILE_ROWS 1
+#define FLOAT_TILE_COLUMNS 4
 
 LANES_INLINE f32x8 f32x8_set1(float a) {
   return (f32x8){wasm_f32x4_splat(a), wasm_f32x4_splat(a)};
@@ -41,13 +42,15 @@ LANES_INLINE void f32x8_store(float *to, f32x8 a) {
   store4(to + 4, a.hi);
 }
 
-/* As hb_f32_of_f16. The load extends the sign, so that the shifted bits begin with it. */
+/* As hb_f32_of_f16. The load extends the sign, so that the shifted bits begin with it. Infinities
+ * and NaN, 65536 and more by now, overflow when multiplied once more and come back as infinity,
+ * whose exponent is then added to their mantissa; any other number comes back as it was. */
 LANES_INLINE v128_t load4_f16(const uint16_t *from) {
+  v128_t up = wasm_f32x4_const_splat(0x1p112f), down = wasm_f32x4_const_splat(0x1p-112f);
   v128_t bits = wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(from), 13),
                               wasm_i32x4_const_splat((int32_t)0x8fffffffu));
-  v128_t value = wasm_f32x4_mul(bits, wasm_f32x4_const_splat(0x1p112f));
-  v128_t special = wasm_f32x4_ge(wasm_f32x4_abs(value), wasm_f32x4_const_splat(65536.0f));
-  return wasm_v128_or(value, wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000)));
+  v128_t value = wasm_f32x4_mul(bits, up);
+  return wasm_v128_or(value, wasm_f32x4_mul(wasm_f32x4_mul(value, up), down));
 }
 
 LANES_INLINE f32x8 f32x8_load_f16(const uint16_t *from) {
