@@ -4,8 +4,9 @@
 
 #define PAGE 65536u
 #define UNIT 64u /* every block's size is a multiple of it, every payload is aligned to it */
-#define GROWTH (16 * PAGE)
+#define GROWTH (16 * PAGE) /* more than is needed, if it can be had */
 #define MAX_REQUEST 0xf0000000u
+#define MAX_ADDRESS 0xffff0000u /* the last page stays unused, so that no end is 2^32 */
 
 /* A block is a header of 16 bytes and its payload; headers stand 16 bytes below a multiple of 64,
  * so that payloads are aligned. Neighbours are found through the two sizes, free blocks are linked
@@ -60,23 +61,26 @@ static void set_size(block *b, uint32_t size) {
   at(b, size)->before = size;
 }
 
-/* Makes a free block of what lies between the sentinel and the end of memory, `bytes` more than
- * now, joined with a free block in front of it. */
-static bool grow(hb_heap *heap, uint32_t bytes) {
-  uint32_t pages = bytes / PAGE + (bytes % PAGE != 0);
-  size_t old = __builtin_wasm_memory_grow(0, pages);
-  if (old == SIZE_MAX) return false;
-  uint64_t limit = ((uint64_t)old + pages) * PAGE;
-  if (limit > UINT32_MAX) limit = (uint64_t)UINT32_MAX + 1 - PAGE; /* the last page stays unused */
+/* Grows the memory, if that is needed, until it reaches to `limit`. */
+static bool reach(uint64_t limit) {
+  uint64_t now = (uint64_t)__builtin_wasm_memory_size(0) * PAGE;
+  if (limit <= now) return true;
+  return __builtin_wasm_memory_grow(0, (size_t)((limit - now + PAGE - 1) / PAGE)) != SIZE_MAX;
+}
+
+/* Makes a free block of at least `size` bytes at the end of the heap, from all memory behind it and
+ * the last block, if that is free. */
+static bool extend(hb_heap *heap, uint32_t size) {
   block *b = heap->end;
-  uint32_t size = (uint32_t)((limit - HEADER - (uintptr_t)b) / UNIT * UNIT);
-  if (b->before && !at(b, 0u - b->before)->used) {
-    size += b->before;
-    b = at(b, 0u - b->before);
-    unlink_free(heap, b);
-  }
-  set_size(b, size);
-  heap->end = at(b, size);
+  bool joined = b->before && !at(b, 0u - b->before)->used;
+  if (joined) b = at(b, 0u - b->before);
+  uint64_t needed = (uint64_t)(uintptr_t)b + size + HEADER;
+  if (needed > MAX_ADDRESS || (!reach(needed + GROWTH) && !reach(needed))) return false;
+  uint64_t limit = (uint64_t)__builtin_wasm_memory_size(0) * PAGE;
+  if (limit > MAX_ADDRESS) limit = MAX_ADDRESS;
+  if (joined) unlink_free(heap, b);
+  set_size(b, (uint32_t)((limit - HEADER - (uintptr_t)b) / UNIT * UNIT));
+  heap->end = at(b, b->size);
   heap->end->size = 0;
   heap->end->used = 1;
   link_free(heap, b);
@@ -84,9 +88,8 @@ static bool grow(hb_heap *heap, uint32_t bytes) {
 }
 
 static bool begin(hb_heap *heap) {
-  if (__builtin_wasm_memory_grow(0, 1) == SIZE_MAX)
-    return false; /* room for the sentinel at least */
   uintptr_t first = ((uintptr_t)&__heap_base + HEADER + UNIT - 1) / UNIT * UNIT - HEADER;
+  if (!reach((uint64_t)first + HEADER)) return false;
   heap->end = (block *)first;
   heap->end->before = 0;
   heap->end->size = 0;
@@ -111,10 +114,8 @@ void *hb_heap_allocate(void *context, size_t request, size_t alignment) {
   if (!heap->end && !begin(heap)) return NULL;
   block *b = find(heap, size);
   if (!b) {
-    uint32_t more = size + UNIT;
-    if (!grow(heap, more < GROWTH ? GROWTH : more) && !grow(heap, more)) return NULL;
+    if (!extend(heap, size)) return NULL;
     b = find(heap, size);
-    if (!b) return NULL;
   }
   unlink_free(heap, b);
   if (b->size > size) {

@@ -194,14 +194,14 @@ export class Core {
       case 'chars':
         return this.cstring(at, 256);
       case 'hb_string':
-        return this.#string(at);
+        return this.string(at);
       default:
         return this.read(type, at);
     }
   }
 
   /** An hb_string. @param {Pointer} at */
-  #string(at) {
+  string(at) {
     const { fields } = this.#layout('hb_string');
     const word = (/** @type {string} */ name) =>
       this.#data.getUint32(at + (fields.get(name)?.offset ?? 0), true);
@@ -311,6 +311,6 @@ export class Core {
   /** The same for an hb_string. @param {string} name @param {...(number | bigint)} args */
   resultString(name, ...args) {
     this.check(name, ...args, this.#result);
-    return this.#string(this.#result);
+    return this.string(this.#result);
   }
 }

@@ -286,6 +286,24 @@ export class Engine {
     });
   }
 
+  /**
+   * The tokens as the file has them.
+   * @param {{ tokens: ArrayLike<number> }} args
+   * @returns {string[]}
+   */
+  tokenTexts({ tokens }) {
+    const core = this.#core;
+    const tokenizer = this.#requireTokenizer();
+    this.#checkTokens(tokens);
+    return core.scope((allocate) => {
+      const at = allocate(core.sizeOf('hb_string'));
+      return Array.from(tokens, (token) => {
+        core.call('hb_wasm_token_text', tokenizer, token, at);
+        return core.string(at);
+      });
+    });
+  }
+
   /** @param {ArrayLike<number>} tokens */
   #checkTokens(tokens) {
     const { vocabulary } = this.#readInfo();
@@ -372,7 +390,7 @@ export class Engine {
     if (tokens.length === 0) return out;
     const session = this.#createSession(tokens.length, most);
     try {
-      const pieces = { whole: [most], pieces: [3, 1, 5, 2], single: [1] }[split];
+      const pieces = { whole: [most], pieces: [3, 1, 5, 2, 17, 4], single: [1] }[split];
       for (let at = 0, turn = 0, n; at < tokens.length; at += n, turn++) {
         await breathe();
         if (watch.aborted) throw new AbortError('the computation of logits was aborted');
@@ -419,7 +437,7 @@ export class Engine {
         `the prompt has ${tokens.length} tokens and the context ${contextLength}`,
       );
 
-    core.check('hb_session_rewind', session, 0);
+    core.call('hb_session_rewind', session, 0);
     const complete = await this.#prefill(session, tokens, emit, watch);
     const prefilled = performance.now();
     const { completion, finishReason } = complete

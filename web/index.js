@@ -1,5 +1,5 @@
 // The public face of halfbyte in JavaScript.
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 import { Client, abortError } from './client.js';
 import { AbortError } from './generated.js';
 import {
@@ -243,6 +243,17 @@ export class Model {
    */
   async detokenize(tokens, { special = false, signal } = {}) {
     return this.#client.call('detokenize', { tokens: tokenList(tokens), special }, { signal });
+  }
+
+  /**
+   * The raw texts of tokens as the model's file has them: byte-level tokens in their printable
+   * alphabet, control tokens by name.
+   * @param {ArrayLike<number>} tokens
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<string[]>}
+   */
+  async tokenTexts(tokens, { signal } = {}) {
+    return this.#client.call('tokenTexts', { tokens: tokenList(tokens) }, { signal });
   }
 
   /**

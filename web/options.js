@@ -1,6 +1,6 @@
 // Checks what a caller gives and puts it into the form that the engine takes.
 import { ArgumentError, MAX_THREADS } from './generated.js';
-import { builtin, isNode } from './platform.js';
+import { isNode, pathOf } from './platform.js';
 
 /** @import { Local } from './client.js' */
 /** @import { Source } from './sources.js' */
@@ -242,6 +242,6 @@ function resolveUrl(source) {
     throw new ArgumentError(`'${source}' is not a URL`, { cause });
   }
   if (url.protocol === 'file:' && isNode)
-    return { kind: 'path', path: builtin('node:url').fileURLToPath(url) };
+    return { kind: 'path', path: pathOf(url) };
   return { kind: 'url', url: url.href };
 }

@@ -11,14 +11,14 @@ import { EnvironmentError } from './error.js';
  */
 
 /**
- * A worker seen from the thread that started it.
- * @typedef {Port & {
- *   onFailure: (listener: (reason: string) => void) => void,
- *   hold: (busy: boolean) => void,
- *   terminate: () => Promise<void>,
- * }} WorkerPort
- * `onFailure` hears of a worker that ended without being told to. `hold`: whether the worker keeps a
- * Node process alive.
+ * What can be done to a worker by the thread that started it.
+ * @typedef {object} WorkerControl
+ * @property {(listener: (reason: string) => void) => void} onFailure hears of a worker that ended
+ *   without being told to
+ * @property {(busy: boolean) => void} hold whether the worker keeps a Node process alive
+ * @property {() => Promise<void>} terminate
+ *
+ * @typedef {Port & WorkerControl} WorkerPort
  */
 
 const proc = /** @type {NodeJS.Process | undefined} */ (/** @type {any} */ (globalThis).process);
@@ -28,24 +28,44 @@ export const isNode =
   typeof proc?.versions?.node === 'string' && /** @type {any} */ (proc).type !== 'renderer';
 
 /**
- * @typedef {{
- *   'node:fs/promises': typeof import('node:fs/promises'),
- *   'node:os': typeof import('node:os'),
- *   'node:url': typeof import('node:url'),
- *   'node:worker_threads': typeof import('node:worker_threads'),
- * }} NodeModules
- */
-
-/**
  * A built-in module of Node.
- * @template {keyof NodeModules} Name
- * @param {Name} name
- * @returns {NodeModules[Name]}
+ * @param {string} name
+ * @returns {any}
  */
-export function builtin(name) {
+function builtin(name) {
   if (typeof proc?.getBuiltinModule !== 'function')
     throw new EnvironmentError('halfbyte needs Node 20.16 or newer');
-  return /** @type {any} */ (proc.getBuiltinModule(name));
+  return proc.getBuiltinModule(name);
+}
+
+/** @returns {typeof import('node:fs/promises')} */
+const files = () => builtin('node:fs/promises');
+/** @returns {typeof import('node:os')} */
+const system = () => builtin('node:os');
+/** @returns {typeof import('node:url')} */
+const urls = () => builtin('node:url');
+/** @returns {typeof import('node:worker_threads')} */
+const threads = () => builtin('node:worker_threads');
+
+/** A whole small file. Node only, like the next two. @param {URL} url @returns {Promise<Uint8Array>} */
+export const readFile = (url) => files().readFile(url);
+
+/** @param {URL} url @returns {string} */
+export const pathOf = (url) => urls().fileURLToPath(url);
+
+/**
+ * Opens a file for reading from its start to its end.
+ * @param {string} path
+ * @returns {Promise<{ size: number, read: (into: Uint8Array) => Promise<number>,
+ *   close: () => Promise<void> }>} `read` gives the number of bytes read
+ */
+export async function openFile(path) {
+  const file = await files().open(path);
+  return {
+    size: (await file.stat()).size,
+    read: async (into) => (await file.read(into, 0, into.length)).bytesRead,
+    close: () => file.close(),
+  };
 }
 
 /** The major version of V8 in Node; 0 elsewhere. */
@@ -55,17 +75,20 @@ export function nodeV8Major() {
 
 /** How many threads this machine runs at once. */
 export function systemThreads() {
-  if (isNode) {
-    const os = builtin('node:os');
-    return os.availableParallelism?.() ?? os.cpus().length;
-  }
-  return globalThis.navigator?.hardwareConcurrency ?? 1;
+  return isNode ? system().availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1);
+}
+
+/** Bytes of memory of this machine, as far as it says. @returns {number | undefined} */
+export function systemMemory() {
+  if (isNode) return system().totalmem();
+  const gigabytes = /** @type {any} */ (globalThis.navigator)?.deviceMemory;
+  return gigabytes ? gigabytes * 2 ** 30 : undefined;
 }
 
 /** Starts the worker that holds a model. */
 export function startEngine() {
   if (isNode) {
-    const { Worker } = builtin('node:worker_threads');
+    const { Worker } = threads();
     return nodePort(new Worker(new URL('./worker.js', import.meta.url)));
   }
   return webPort(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
@@ -74,7 +97,7 @@ export function startEngine() {
 /** Starts a worker that computes for an engine. */
 export function startThread() {
   if (isNode) {
-    const { Worker } = builtin('node:worker_threads');
+    const { Worker } = threads();
     return nodePort(new Worker(new URL('./thread.js', import.meta.url)));
   }
   return webPort(new Worker(new URL('./thread.js', import.meta.url), { type: 'module' }));
@@ -124,7 +147,7 @@ function webPort(worker) {
  */
 export function parentPort() {
   if (isNode) {
-    const port = builtin('node:worker_threads').parentPort;
+    const port = threads().parentPort;
     if (!port) throw new EnvironmentError('this module runs in a worker only');
     return {
       post: (message, transfer) => port.postMessage(message, /** @type {any} */ (transfer)),

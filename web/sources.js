@@ -2,7 +2,7 @@
 // held whole: a reader keeps at most one chunk of the network's.
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
-import { builtin } from './platform.js';
+import { openFile } from './platform.js';
 
 /**
  * A source as it travels to the engine's worker. `pull` sources stay with the caller, who is asked
@@ -96,18 +96,17 @@ function streamReader(stream) {
 /** @param {string} path @returns {Promise<Reader>} */
 async function openPath(path) {
   try {
-    const file = await builtin('node:fs/promises').open(path);
+    const file = await openFile(path);
     return {
-      size: (await file.stat()).size,
+      size: file.size,
       read: async (into) => {
         try {
-          const buffer = into();
-          return (await file.read(buffer, 0, buffer.length)).bytesRead;
+          return await file.read(into());
         } catch (cause) {
           throw new IoError(`${path} could not be read: ${reason(cause)}`, { cause });
         }
       },
-      close: () => file.close(),
+      close: file.close,
     };
   } catch (cause) {
     throw new IoError(`${path} could not be opened: ${reason(cause)}`, { cause });

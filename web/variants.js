@@ -2,7 +2,7 @@
 import { Core } from './core.js';
 import { EnvironmentError } from './error.js';
 import { ISA, MAX_THREADS } from './generated.js';
-import { builtin, isNode, nodeV8Major, systemThreads } from './platform.js';
+import { isNode, nodeV8Major, readFile, systemMemory, systemThreads } from './platform.js';
 
 const PAGE = 65536;
 const INITIAL_PAGES = 64; // as the modules are linked
@@ -99,9 +99,6 @@ export function capabilities() {
   const simd = simdFeature();
   const relaxedSimd = relaxedFeature();
   const threads = threadsFeature();
-  const device = isNode
-    ? builtin('node:os').totalmem()
-    : (/** @type {any} */ (globalThis.navigator)?.deviceMemory ?? 0) * 2 ** 30 || undefined;
   return {
     simd,
     relaxedSimd,
@@ -109,7 +106,7 @@ export function capabilities() {
       ...threads,
       count: threads.available ? Math.min(systemThreads(), DEFAULT_THREADS) : 1,
     },
-    memory: { maximum: MAXIMUM_PAGES * PAGE, device },
+    memory: { maximum: MAXIMUM_PAGES * PAGE, device: systemMemory() },
     variant: simd.available
       ? `${relaxedSimd.available ? 'relaxed' : 'simd'}${threads.available ? '-threads' : ''}`
       : undefined,
@@ -131,7 +128,7 @@ async function compile(variant) {
   const url = MODULES[variant]();
   try {
     if (url.protocol === 'file:' && isNode)
-      return await WebAssembly.compile(await builtin('node:fs/promises').readFile(url));
+      return await WebAssembly.compile(/** @type {BufferSource} */ (await readFile(url)));
     const response = await fetch(url);
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     return response.headers.get('Content-Type') === 'application/wasm'
@@ -142,11 +139,14 @@ async function compile(variant) {
   }
 }
 
-/** Shared memory reserves its maximum, which not every device grants. */
-function sharedMemory() {
+/**
+ * A memory with as high a limit as the device grants: shared memory reserves it in advance.
+ * @param {boolean} shared
+ */
+function makeMemory(shared) {
   for (let maximum = MAXIMUM_PAGES; ; maximum /= 2) {
     try {
-      return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum, shared: true });
+      return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum, shared });
     } catch (error) {
       if (maximum <= MAXIMUM_PAGES / 16) throw error;
     }
@@ -203,9 +203,9 @@ export async function makeMachine({ threads, isa }, startThreads) {
       const wanted = isa === 'scalar' ? ISA.scalar : undefined;
       const machine = await build(variant, count, wanted, startThreads);
       const threadsReason =
-        machine.threads > 1 || count === 1
+        machine.threads > 1 || threads === 1
           ? undefined
-          : (can.threads.reason ?? `threads failed: ${notes.at(-1) ?? 'unknown cause'}`);
+          : (can.threads.reason ?? notes.at(-1) ?? 'this machine has one processor');
       return { ...machine, threadsReason, notes };
     } catch (error) {
       last = error;
@@ -224,7 +224,7 @@ export async function makeMachine({ threads, isa }, startThreads) {
 async function build(variant, count, wantedIsa, startThreads) {
   const module = await compile(variant);
   const threaded = variant.endsWith('-threads');
-  const memory = threaded ? sharedMemory() : new WebAssembly.Memory({ initial: INITIAL_PAGES });
+  const memory = makeMemory(threaded);
   const core = new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
   const isa = wantedIsa ?? core.call('hb_isa_best');
   core.check('hb_selftest', isa, core.call('hb_wasm_allocator'));

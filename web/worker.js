@@ -13,6 +13,7 @@ import { parentPort } from './platform.js';
  *              { type: 'broken', error }
  */
 
+/** @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream'} Method */
 /** @typedef {{ name: string, code: string, message: string, offset?: number }} ErrorRecord */
 
 const port = parentPort();
@@ -41,7 +42,7 @@ const calls = new Map();
 let queue = Promise.resolve();
 
 /** These touch nothing that a generation uses, so they need not wait for one. */
-const IMMEDIATE = new Set(['tokenize', 'detokenize']);
+const IMMEDIATE = new Set(['tokenize', 'detokenize', 'tokenTexts']);
 
 port.listen((message) => {
   switch (message.type) {
@@ -74,8 +75,7 @@ function abort(id) {
 }
 
 /**
- * @param {{ id: number, method: 'load' | 'inspect' | 'tokenize' | 'detokenize' | 'logits' | 'stream',
- *   args: any }} call
+ * @param {{ id: number, method: Method, args: any }} call
  * @param {{ aborted: boolean, started: boolean }} watch
  */
 async function answer({ id, method, args }, watch) {

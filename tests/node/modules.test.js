@@ -1,0 +1,92 @@
+// The WebAssembly modules as files.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Core } from '../../web/core.js';
+import { root } from './support.js';
+
+const BUDGET = 300 * 1024;
+const names = ['simd', 'simd-threads', 'relaxed', 'relaxed-threads'];
+const path = (name) => `${root}build/wasm/halfbyte-${name}.wasm`;
+
+describe('the modules', () => {
+  test('stay within 300 KB each', () => {
+    for (const name of names) {
+      const { length } = readFileSync(path(name));
+      assert.ok(length <= BUDGET, `${name}: ${length} bytes`);
+    }
+  });
+
+  test('import their memory and nothing else', () => {
+    for (const name of ['simd', 'simd-threads']) {
+      const module = new WebAssembly.Module(readFileSync(path(name)));
+      assert.deepEqual(WebAssembly.Module.imports(module), [
+        { module: 'env', name: 'memory', kind: 'memory' },
+      ]);
+    }
+  });
+});
+
+test('generated.js is what its generator makes of halfbyte.h', () => {
+  const script = fileURLToPath(new URL('../../scripts/generate-web.js', import.meta.url));
+  execFileSync(process.execPath, [script, '--check']);
+});
+
+describe('the heap', () => {
+  async function makeCore(maximum = 65536) {
+    const memory = new WebAssembly.Memory({ initial: 64, maximum });
+    const module = await WebAssembly.compile(readFileSync(path('simd')));
+    return new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
+  }
+
+  test('gives aligned blocks that do not overlap, and takes them back', async () => {
+    const core = await makeCore();
+    const before = core.call('hb_wasm_heap_used');
+    const blocks = [];
+    let state = 12345;
+    const random = (n) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % n;
+    for (let turn = 0; turn < 4000; turn++) {
+      if (blocks.length > 60 || (blocks.length > 0 && random(3) === 0)) {
+        const [{ at, size, mark }] = blocks.splice(random(blocks.length), 1);
+        const { bytes } = core;
+        assert.ok(bytes.subarray(at, at + size).every((byte) => byte === mark));
+        core.release(at, size);
+      } else {
+        const size = random(2) ? random(200) : random(100000);
+        const at = core.allocate(size);
+        const mark = turn % 256;
+        assert.equal(at % 64, 0);
+        core.bytes.fill(mark, at, at + size);
+        blocks.push({ at, size, mark });
+      }
+    }
+    for (const { at, size } of blocks) core.release(at, size);
+    assert.equal(core.call('hb_wasm_heap_used'), before);
+  });
+
+  test('joins freed neighbours, so that the same memory serves again', async () => {
+    const core = await makeCore();
+    const round = (size) => {
+      const blocks = Array.from({ length: 50 }, () => core.allocate(size));
+      for (const at of blocks) core.release(at, size);
+    };
+    round(100000);
+    const grown = core.memory.buffer.byteLength;
+    for (const size of [1, 1000, 99999, 33333]) round(size);
+    core.release(core.allocate(5000000), 5000000);
+    assert.equal(core.memory.buffer.byteLength, grown);
+  });
+
+  test('says when there is no more, and lives on', async () => {
+    const core = await makeCore(128);
+    assert.throws(() => core.allocate(2 ** 31 - 1), { code: 'MEMORY' });
+    assert.throws(() => core.allocate(2 ** 32 - 1), { code: 'MEMORY' });
+    assert.throws(() => core.allocate(8 << 20), { code: 'MEMORY' });
+    const at = core.allocate(6 << 20);
+    assert.throws(() => core.allocate(6 << 20), { code: 'MEMORY' });
+    core.release(at, 6 << 20);
+    core.release(core.allocate(6 << 20), 6 << 20);
+  });
+});
