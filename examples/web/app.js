@@ -52,7 +52,7 @@ function showProgress({ loaded, total }) {
 
 function showModel({ parameters, contextLength, variant, threads, threadsReason, memoryBytes }) {
   $('model-facts').textContent =
-    `${(parameters / 1e6).toFixed(1)} million parameters, context of ${contextLength} tokens`;
+    `${(parameters / 1e6).toFixed(1)} M parameters, context of ${contextLength} tokens`;
   say('Ready. Ctrl+Enter tells the story.');
   $('threads').textContent = threads;
   $('variant').textContent = variant.replace('-threads', '');
