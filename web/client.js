@@ -92,7 +92,6 @@ export class Client {
             new Promise((resolve, reject) => {
               const thread = startThread();
               this.#threads.push(thread);
-              thread.hold(false);
               thread.listen((message) => {
                 if (message.type === 'ready') return resolve(undefined);
                 reject(new Error(message.reason));
@@ -102,6 +101,7 @@ export class Client {
                 reject(new Error(reason));
                 this.#break(`a thread failed: ${reason}`);
               });
+              thread.hold(false); // after listening, which would hold it again
               thread.post({ module, memory, plan });
             }),
         ),

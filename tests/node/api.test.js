@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { openAsBlob } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { ArgumentError, StateError, capabilities, inspect, load } from '../../web/index.js';
 import { serve } from '../../examples/web/serve.js';
-import { PROMPT, collect, greedy, modelPath } from './support.js';
+import { PROMPT, collect, greedy, modelPath, root } from './support.js';
 
 describe('a loaded model', () => {
   let model;
@@ -259,6 +261,16 @@ describe('inspect', () => {
     assert.ok(info.tensors.every(({ dims, bytes }) => dims.length > 0 && bytes > 0));
     assert.ok(info.sessionBytes > 0);
   });
+});
+
+test('a model that is idle does not keep the process alive', async () => {
+  const script = `
+    import { defaultModel, load } from './web/index.js';
+    const model = await load(defaultModel, { threads: 2 });
+    await model.tokenize('x');
+  `;
+  const options = { cwd: root, timeout: 20_000 };
+  await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], options);
 });
 
 describe('dispose', () => {
