@@ -1,0 +1,365 @@
+/* Building a tokenizer from tokenizer.ggml.*, every key of which is checked. */
+#include "token/internal.h"
+
+#include "base/half.h"
+
+#define MAX_TOKENS (1u << 22)
+#define MAX_TOKEN_BYTES (1u << 16)
+#define KEY "tokenizer.ggml."
+
+/* ---- The printable alphabet of byte-level BPE (GPT-2): bytes that print stand for themselves, the
+ * others, in order, for the code points from 256 on ---- */
+
+static bool prints(uint32_t byte) {
+  return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad && byte <= 0xff);
+}
+
+uint32_t hb_byte_to_printable(uint8_t byte) {
+  if (prints(byte)) return byte;
+  if (byte <= 0x20) return 256u + byte;
+  return byte == 0xad ? 256u + 67 : 256u + 33 + (byte - 0x7fu);
+}
+
+int hb_printable_to_byte(uint32_t c) {
+  if (c < 256) return prints(c) ? (int)c : -1;
+  c -= 256;
+  if (c <= 0x20) return (int)c;
+  if (c < 67) return (int)(c - 33 + 0x7f);
+  return c == 67 ? 0xad : -1;
+}
+
+/* ---- Lookup ---- */
+
+static uint32_t *text_slot(const hb_tokenizer *t, hb_string text) {
+  uint32_t mask = t->index_size - 1;
+  uint32_t at = (uint32_t)hb_hash(text.data, text.length) & mask;
+  while (t->index[at] && !hb_string_equal(t->text[t->index[at] - 1], text)) at = (at + 1) & mask;
+  return &t->index[at];
+}
+
+hb_token hb_tokenizer_lookup(const hb_tokenizer *t, hb_string text) {
+  return (hb_token)*text_slot(t, text) - 1;
+}
+
+static uint32_t *merge_slot(const hb_tokenizer *t, hb_token left, hb_token right) {
+  const hb_token pair[2] = {left, right};
+  uint32_t mask = t->merge_index_size - 1;
+  uint32_t at = (uint32_t)hb_hash(pair, sizeof pair) & mask;
+  for (; t->merge_index[at]; at = (at + 1) & mask) {
+    uint32_t rank = t->merge_index[at] - 1;
+    if (t->merge_left[rank] == left && t->merge_right[rank] == right) break;
+  }
+  return &t->merge_index[at];
+}
+
+uint32_t hb_tokenizer_merge_rank(const hb_tokenizer *t, hb_token left, hb_token right) {
+  return *merge_slot(t, left, right) - 1;
+}
+
+static uint32_t table_size(uint64_t count) {
+  uint32_t size = 64;
+  while (size < 2 * count) size *= 2;
+  return size;
+}
+
+/* ---- Reading keys ---- */
+
+static hb_status no_memory(uint64_t count, hb_error *error) {
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a tokenizer of %u tokens", count);
+}
+
+static hb_status wrong_array(const char *key, const char *elements, uint64_t count,
+                             hb_error *error) {
+  return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key %s is no array of %u %s", key, count,
+                 elements);
+}
+
+static hb_status read_flag(const hb_gguf *gguf, const char *key, bool *out, hb_error *error) {
+  const hb_value *v = hb_gguf_value(gguf, key);
+  int flag;
+  if (!v) return HB_OK;
+  HB_TRY(hb_value_bool(v, &flag, error));
+  *out = flag;
+  return HB_OK;
+}
+
+/* A token's number, which must be in the vocabulary; *out keeps its value where the key is absent.
+ */
+static hb_status read_token(const hb_tokenizer *t, const hb_gguf *gguf, const char *key,
+                            hb_token *out, hb_error *error) {
+  const hb_value *v = hb_gguf_value(gguf, key);
+  uint64_t token;
+  if (!v) return HB_OK;
+  HB_TRY(hb_value_u64(v, 0, &token, error));
+  if (token >= t->count)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "%s is %u, not below %u", key, token,
+                   (uint64_t)t->count);
+  *out = (hb_token)token;
+  return HB_OK;
+}
+
+static hb_status read_texts(hb_tokenizer *t, const hb_value *tokens, hb_error *error) {
+  if (tokens->type != HB_VALUE_ARRAY || tokens->element != HB_VALUE_STRING || tokens->count < 1 ||
+      tokens->count > MAX_TOKENS)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key %S is no array of 1 to %u strings",
+                   tokens->key, (uint64_t)MAX_TOKENS);
+  t->count = (uint32_t)tokens->count;
+  t->index_size = table_size(t->count);
+  t->text = hb_allocate(t->allocator, (uint64_t)t->count * sizeof *t->text);
+  t->kind = hb_allocate(t->allocator, t->count);
+  t->ends = hb_allocate_zero(t->allocator, t->count);
+  t->index = hb_allocate_zero(t->allocator, (uint64_t)t->index_size * sizeof *t->index);
+  if (!t->text || !t->kind || !t->ends || !t->index) return no_memory(t->count, error);
+  memset(t->kind, HB_TOKEN_NORMAL, t->count);
+  uint64_t cursor = 0;
+  for (uint32_t i = 0; i < t->count; i++) {
+    HB_TRY(hb_value_next_string(tokens, &cursor, &t->text[i], error));
+    if (t->text[i].length > MAX_TOKEN_BYTES)
+      return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "token %u has %u bytes, more than %u",
+                     (uint64_t)i, (uint64_t)t->text[i].length, (uint64_t)MAX_TOKEN_BYTES);
+    if (t->text[i].length > t->longest_text) t->longest_text = t->text[i].length;
+    uint32_t *slot = text_slot(t, t->text[i]);
+    if (*slot == 0) *slot = i + 1;
+  }
+  return HB_OK;
+}
+
+static hb_status read_kinds(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  const hb_value *kinds = hb_gguf_value(gguf, KEY "token_type");
+  if (!kinds) return HB_OK;
+  if (kinds->type != HB_VALUE_ARRAY || kinds->count != t->count ||
+      (kinds->element != HB_VALUE_I32 && kinds->element != HB_VALUE_U32))
+    return wrong_array(KEY "token_type", "32-bit integers", t->count, error);
+  for (uint32_t i = 0; i < t->count; i++) {
+    uint32_t kind = hb_load_u32(kinds->data + 4 * (uint64_t)i);
+    if (kind > HB_TOKEN_BYTE)
+      return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "token %u has the unknown type %u", (uint64_t)i,
+                     (uint64_t)kind);
+    t->kind[i] = (uint8_t)kind;
+    if (kind == HB_TOKEN_UNKNOWN || kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_USER)
+      if (hb_special_add(t, (hb_token)i) != HB_OK) return no_memory(t->count, error);
+  }
+  return HB_OK;
+}
+
+static hb_status read_scores(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  const hb_value *scores = hb_gguf_value(gguf, KEY "scores");
+  if (!scores || scores->type != HB_VALUE_ARRAY || scores->element != HB_VALUE_F32 ||
+      scores->count != t->count)
+    return wrong_array(KEY "scores", "F32", t->count, error);
+  t->score = hb_allocate(t->allocator, (uint64_t)t->count * sizeof *t->score);
+  if (!t->score) return no_memory(t->count, error);
+  for (uint32_t i = 0; i < t->count; i++)
+    t->score[i] = hb_f32_of_bits(hb_load_u32(scores->data + 4 * (uint64_t)i));
+  return HB_OK;
+}
+
+/* ---- SentencePiece ---- */
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte of "<0xHH>". */
+static hb_status byte_of(hb_string text, uint32_t token, uint32_t *byte, hb_error *error) {
+  int high = -1, low = -1;
+  if (text.length == 6 && memcmp(text.data, "<0x", 3) == 0 && text.data[5] == '>') {
+    high = hex_digit(text.data[3]);
+    low = hex_digit(text.data[4]);
+  }
+  if (high < 0 || low < 0)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "byte token %u is \"%S\", not <0xHH>",
+                   (uint64_t)token, text);
+  *byte = (uint32_t)(high * 16 + low);
+  return HB_OK;
+}
+
+static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  HB_TRY(read_scores(t, gguf, error));
+  for (uint32_t i = 0; i < t->count; i++) {
+    if (t->kind[i] != HB_TOKEN_BYTE) continue;
+    uint32_t byte;
+    HB_TRY(byte_of(t->text[i], i, &byte, error));
+    if (t->byte_token[byte] == HB_NO_TOKEN) t->byte_token[byte] = (hb_token)i;
+  }
+  t->add_bos = true;
+  t->add_space_prefix = true;
+  return HB_OK;
+}
+
+/* ---- Byte-level BPE ---- */
+
+/* A merge is "left right"; those whose parts or result are no tokens are passed over. */
+static void add_merge(hb_tokenizer *t, hb_string line) {
+  const char *space = line.length > 1 ? memchr(line.data + 1, ' ', line.length - 1) : NULL;
+  char joined[2 * 512];
+  if (!space || line.length - 1 > sizeof joined) return;
+  hb_string left = {line.data, (size_t)(space - line.data)};
+  hb_string right = {space + 1, line.length - left.length - 1};
+  memcpy(joined, left.data, left.length);
+  memcpy(joined + left.length, right.data, right.length);
+  uint32_t rank = t->merge_count;
+  hb_token l = hb_tokenizer_lookup(t, left), r = hb_tokenizer_lookup(t, right);
+  hb_token result = hb_tokenizer_lookup(t, (hb_string){joined, line.length - 1});
+  if (l == HB_NO_TOKEN || r == HB_NO_TOKEN || result == HB_NO_TOKEN) return;
+  uint32_t *slot = merge_slot(t, l, r);
+  if (*slot) return;
+  t->merge_left[rank] = l;
+  t->merge_right[rank] = r;
+  t->merge_result[rank] = result;
+  t->merge_count++;
+  *slot = rank + 1;
+}
+
+static hb_status read_merges(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  const hb_value *merges = hb_gguf_value(gguf, KEY "merges");
+  if (!merges || merges->type != HB_VALUE_ARRAY || merges->element != HB_VALUE_STRING ||
+      merges->count > MAX_TOKENS)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET,
+                   "key " KEY "merges is no array of at most %u strings", (uint64_t)MAX_TOKENS);
+  uint64_t bytes = merges->count * sizeof(hb_token);
+  t->merge_capacity = (uint32_t)merges->count;
+  t->merge_index_size = table_size(merges->count);
+  t->merge_left = hb_allocate(t->allocator, bytes);
+  t->merge_right = hb_allocate(t->allocator, bytes);
+  t->merge_result = hb_allocate(t->allocator, bytes);
+  t->merge_index =
+      hb_allocate_zero(t->allocator, (uint64_t)t->merge_index_size * sizeof *t->merge_index);
+  if (!t->merge_left || !t->merge_right || !t->merge_result || !t->merge_index)
+    return no_memory(t->count, error);
+  uint64_t cursor = 0;
+  for (uint64_t i = 0; i < merges->count; i++) {
+    hb_string line;
+    HB_TRY(hb_value_next_string(merges, &cursor, &line, error));
+    add_merge(t, line);
+  }
+  return HB_OK;
+}
+
+static hb_status prepare_byte_level(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  const hb_value *pre = hb_gguf_value(gguf, KEY "pre");
+  hb_string name = hb_string_of("default");
+  if (pre) HB_TRY(hb_value_string(pre, &name, error));
+  t->byte_level = true;
+  t->pretokenizer = hb_pretokenizer_find(name);
+  if (!t->pretokenizer)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown pre-tokenizer \"%S\"", name);
+  t->add_bos = t->pretokenizer->add_bos;
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    char printable[2];
+    uint32_t length = hb_utf8_encode_short(hb_byte_to_printable((uint8_t)byte), printable);
+    t->byte_token[byte] = hb_tokenizer_lookup(t, (hb_string){printable, length});
+  }
+  return read_merges(t, gguf, error);
+}
+
+/* ---- Ends ---- */
+
+static void mark_end(hb_tokenizer *t, hb_token token) {
+  if (token != HB_NO_TOKEN) t->ends[token] = 1;
+}
+
+/* Tokens that end a generation, by their key or, if they are control tokens, by their usual name.
+ */
+static hb_status read_ends(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  static const char *const keys[] = {KEY "eot_token_id", KEY "eom_token_id"};
+  static const char *const names[] = {"<|im_end|>",      "<|eot_id|>",    "<|eom_id|>",
+                                      "<|end|>",         "<end_of_turn>", "<|endoftext|>",
+                                      "<|end_of_text|>", "<EOT>",         "</s>"};
+  mark_end(t, t->eos);
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    hb_token token = HB_NO_TOKEN;
+    HB_TRY(read_token(t, gguf, keys[i], &token, error));
+    mark_end(t, token);
+  }
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    hb_token token = hb_tokenizer_lookup(t, hb_string_of(names[i]));
+    if (token != HB_NO_TOKEN && t->kind[token] == HB_TOKEN_CONTROL) mark_end(t, token);
+  }
+  return HB_OK;
+}
+
+/* ---- Whole ---- */
+
+static hb_status build(hb_tokenizer *t, const hb_gguf *gguf, hb_string model,
+                       const hb_value *tokens, hb_error *error) {
+  HB_TRY(read_texts(t, tokens, error));
+  HB_TRY(read_kinds(t, gguf, error));
+  if (hb_string_equal(model, hb_string_of("llama")))
+    HB_TRY(prepare_sentencepiece(t, gguf, error));
+  else if (hb_string_equal(model, hb_string_of("gpt2")))
+    HB_TRY(prepare_byte_level(t, gguf, error));
+  else
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown tokenizer \"%S\"", model);
+  HB_TRY(read_token(t, gguf, KEY "bos_token_id", &t->bos, error));
+  HB_TRY(read_token(t, gguf, KEY "eos_token_id", &t->eos, error));
+  HB_TRY(read_token(t, gguf, KEY "unknown_token_id", &t->unknown, error));
+  HB_TRY(read_flag(gguf, KEY "add_bos_token", &t->add_bos, error));
+  HB_TRY(read_flag(gguf, KEY "add_eos_token", &t->add_eos, error));
+  HB_TRY(read_flag(gguf, KEY "add_space_prefix", &t->add_space_prefix, error));
+  return read_ends(t, gguf, error);
+}
+
+hb_status hb_tokenizer_create(const hb_gguf *gguf, const hb_allocator *allocator,
+                              hb_tokenizer **out, hb_error *error) {
+  const hb_value *model = hb_gguf_value(gguf, KEY "model");
+  const hb_value *tokens = hb_gguf_value(gguf, KEY "tokens");
+  hb_string name = hb_string_of("none");
+  *out = NULL;
+  if (model) HB_TRY(hb_value_string(model, &name, error));
+  if (!tokens || hb_string_equal(name, hb_string_of("none"))) return HB_OK;
+  hb_tokenizer *t = hb_allocate_zero(allocator, sizeof *t);
+  if (!t) return no_memory(0, error);
+  t->allocator = allocator;
+  t->bos = t->eos = t->unknown = HB_NO_TOKEN;
+  for (uint32_t i = 0; i < 256; i++) t->byte_token[i] = HB_NO_TOKEN;
+  hb_status status = build(t, gguf, name, tokens, error);
+  if (status != HB_OK) {
+    hb_tokenizer_destroy(t);
+    return status;
+  }
+  *out = t;
+  return HB_OK;
+}
+
+void hb_tokenizer_destroy(hb_tokenizer *t) {
+  if (!t) return;
+  const hb_allocator *a = t->allocator;
+  uint64_t merges = (uint64_t)t->merge_capacity * sizeof(hb_token);
+  hb_release(a, t->text, (uint64_t)t->count * sizeof *t->text);
+  hb_release(a, t->kind, t->count);
+  hb_release(a, t->ends, t->count);
+  hb_release(a, t->index, (uint64_t)t->index_size * sizeof *t->index);
+  hb_release(a, t->score, (uint64_t)t->count * sizeof *t->score);
+  hb_release(a, t->merge_left, merges);
+  hb_release(a, t->merge_right, merges);
+  hb_release(a, t->merge_result, merges);
+  hb_release(a, t->merge_index, (uint64_t)t->merge_index_size * sizeof *t->merge_index);
+  hb_release(a, t->trie, (uint64_t)t->trie_capacity * sizeof *t->trie);
+  hb_release(a, t, sizeof *t);
+}
+
+/* ---- Asking ---- */
+
+hb_string hb_token_text(const hb_tokenizer *t, hb_token token) {
+  if (token < 0 || (uint32_t)token >= t->count) return (hb_string){"", 0};
+  return t->text[token];
+}
+
+void hb_tokenizer_get_info(const hb_tokenizer *t, hb_tokenizer_info *out) {
+  *out = (hb_tokenizer_info){
+      .vocabulary = t->count,
+      .bos = t->bos,
+      .eos = t->eos,
+      .unknown = t->unknown,
+      .add_bos = t->add_bos,
+      .add_eos = t->add_eos,
+      .longest_token = 3 * t->longest_text, /* each byte may become U+FFFD */
+  };
+}
+
+int hb_token_ends(const hb_tokenizer *t, hb_token token) {
+  return token >= 0 && (uint32_t)token < t->count && t->ends[token];
+}
