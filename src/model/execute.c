@@ -190,6 +190,7 @@ static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t k
   float size = wide ? (float)h->width / (float)h->heads : (float)h->head_size;
   hb_attend_args args = {
       .cache = cache_of(e, row, op->layer, kv_head),
+      .heads = sharing,
       .head_size = h->head_size,
       .value_size = h->value_size,
       .first = global || position < h->window ? 0 : position - h->window + 1,
@@ -197,11 +198,9 @@ static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t k
       .scale = 1 / hb_sqrtf(size),
       .softcap = op->parameter,
   };
-  for (uint32_t i = 0; i < sharing; i++) {
-    uint32_t head = kv_head * sharing + i;
-    e->kernels->attend(&args, e->rows[row].session->kv, at(e, op->in, row) + head * h->head_size,
-                       at(e, op->out, row) + head * h->value_size);
-  }
+  uint32_t head = kv_head * sharing;
+  e->kernels->attend(&args, e->rows[row].session->kv, at(e, op->in, row) + head * h->head_size,
+                     at(e, op->out, row) + head * h->value_size);
 }
 
 static void attend_share(const execution *e, const hb_op *op, uint32_t thread) {
