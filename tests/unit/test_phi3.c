@@ -1,56 +1,13 @@
 /* phi3 has no vectors of its own, but it is llama in other words: q, k and v in one matrix, gate
  * and up in one, and RoPE on halves. So llama's vector model, rewritten as phi3, must give llama's
  * logits. */
-#include "support.h"
+#include "gguf_builder.h"
 
 #include "gguf/gguf.h"
 
 #define MODEL "vectors/arch/llama.gguf"
 #define LOGITS "vectors/arch/llama.logits.f32"
 enum { WIDTH = 64, HEADS = 4, KV_HEADS = 2, HEAD = 16, FF = 128, LAYERS = 2, VOCABULARY = 512 };
-
-/* ---- A GGUF file in memory ---- */
-
-typedef struct buffer {
-  uint8_t bytes[1 << 20];
-  size_t size;
-} buffer;
-
-static void put(buffer *b, const void *bytes, size_t count) {
-  assert_true(b->size + count <= sizeof b->bytes);
-  memcpy(b->bytes + b->size, bytes, count);
-  b->size += count;
-}
-
-static void put_u32(buffer *b, uint32_t v) {
-  put(b, &v, 4);
-}
-
-static void put_u64(buffer *b, uint64_t v) {
-  put(b, &v, 8);
-}
-
-static void put_string(buffer *b, const char *text) {
-  put_u64(b, strlen(text));
-  put(b, text, strlen(text));
-}
-
-static void put_key_u32(buffer *b, const char *key, uint32_t v) {
-  put_string(b, key);
-  put_u32(b, HB_VALUE_U32);
-  put_u32(b, v);
-}
-
-/* Starts a tensor whose data begin at the end of `data`. */
-static void put_tensor(buffer *b, const buffer *data, const char *name, uint64_t cols,
-                       uint64_t rows) {
-  put_string(b, name);
-  put_u32(b, rows ? 2 : 1);
-  put_u64(b, cols);
-  if (rows) put_u64(b, rows);
-  put_u32(b, HB_TYPE_F32);
-  put_u64(b, data->size);
-}
 
 /* ---- llama's tensors ---- */
 
@@ -80,7 +37,7 @@ static void copy_tensor(buffer *head, buffer *data, const char *format, int laye
                         uint64_t rows) {
   char name[64];
   snprintf(name, sizeof name, format, layer);
-  put_tensor(head, data, name, cols, rows);
+  put_tensor(head, name, cols, rows, HB_TYPE_F32, data->size);
   put(data, tensor(format, layer), cols * (rows ? rows : 1) * sizeof(float));
 }
 
@@ -92,40 +49,32 @@ static void put_layer(buffer *head, buffer *data, int layer) {
   copy_tensor(head, data, "blk.%d.ffn_down.weight", layer, FF, WIDTH);
 
   snprintf(name, sizeof name, "blk.%d.attn_qkv.weight", layer);
-  put_tensor(head, data, name, WIDTH, (HEADS + 2 * KV_HEADS) * HEAD);
+  put_tensor(head, name, WIDTH, (HEADS + 2 * KV_HEADS) * HEAD, HB_TYPE_F32, data->size);
   put_as_halves(data, tensor("blk.%d.attn_q.weight", layer), HEADS);
   put_as_halves(data, tensor("blk.%d.attn_k.weight", layer), KV_HEADS);
   put(data, tensor("blk.%d.attn_v.weight", layer), KV_HEADS * HEAD * WIDTH * sizeof(float));
 
   snprintf(name, sizeof name, "blk.%d.ffn_up.weight", layer);
-  put_tensor(head, data, name, WIDTH, 2 * FF);
+  put_tensor(head, name, WIDTH, 2 * FF, HB_TYPE_F32, data->size);
   put(data, tensor("blk.%d.ffn_gate.weight", layer), FF * WIDTH * sizeof(float));
   put(data, tensor("blk.%d.ffn_up.weight", layer), FF * WIDTH * sizeof(float));
 }
 
 static void write_phi3(buffer *head, buffer *data) {
-  put(head, "GGUF", 4);
-  put_u32(head, 3);
-  put_u64(head, 3 + 6 * LAYERS);
-  put_u64(head, 8);
-  put_string(head, "general.architecture");
-  put_u32(head, HB_VALUE_STRING);
-  put_string(head, "phi3");
+  put_header(head, 3 + 6 * LAYERS, 8);
+  put_key_string(head, "general.architecture", "phi3");
   put_key_u32(head, "phi3.block_count", LAYERS);
   put_key_u32(head, "phi3.embedding_length", WIDTH);
   put_key_u32(head, "phi3.feed_forward_length", FF);
   put_key_u32(head, "phi3.context_length", 256);
   put_key_u32(head, "phi3.attention.head_count", HEADS);
   put_key_u32(head, "phi3.attention.head_count_kv", KV_HEADS);
-  put_string(head, "phi3.attention.layer_norm_rms_epsilon");
-  put_u32(head, HB_VALUE_F32);
-  float epsilon = 1e-6f; /* as the vector has it */
-  put(head, &epsilon, 4);
+  put_key_f32(head, "phi3.attention.layer_norm_rms_epsilon", 1e-6f); /* as the vector has it */
   copy_tensor(head, data, "token_embd.weight", 0, WIDTH, VOCABULARY);
   copy_tensor(head, data, "output_norm.weight", 0, WIDTH, 0);
   copy_tensor(head, data, "output.weight", 0, WIDTH, VOCABULARY);
   for (int layer = 0; layer < LAYERS; layer++) put_layer(head, data, layer);
-  while (head->size % 32 != 0) put(head, "", 1);
+  put_padding(head, 32);
   put(head, data->bytes, data->size);
 }
 
