@@ -8,9 +8,8 @@
 #include <immintrin.h>
 
 #define ROW_LANES 16
-#define ROW_TILE 4
-#define ROW_TILE_VECTORS 1
-#define ROW_SINGLE_VECTORS 1
+#define ROW_TILES(X, ...)                                                                          \
+  X(1, 1, __VA_ARGS__) X(2, 1, __VA_ARGS__) X(4, 1, __VA_ARGS__) X(8, 1, __VA_ARGS__)
 #define ROW_CHUNK_LOOP HB_UNROLL
 #define ROW_SIGNED_BIAS 128 /* signed codes are shifted into u8 */
 

@@ -9,9 +9,7 @@
 #include <arm_neon.h>
 
 #define ROW_LANES 4
-#define ROW_TILE 4
-#define ROW_TILE_VECTORS 2
-#define ROW_SINGLE_VECTORS 4
+#define ROW_TILES(X, ...) X(1, 4, __VA_ARGS__) X(2, 4, __VA_ARGS__) X(4, 2, __VA_ARGS__)
 #define ROW_CHUNK_LOOP HB_UNROLL
 #define ROW_SIGNED_BIAS 0
 

@@ -18,11 +18,9 @@
 #include "kernel/isa.h"
 
 #define ROW_LANES 1
-/* Activation rows of a tile, and the vectors of weight rows in a tile of that many activation rows
- * and in one of a single row: as many as there are registers. */
-#define ROW_TILE 1
-#define ROW_TILE_VECTORS 1
-#define ROW_SINGLE_VECTORS 1
+/* X(activation rows, vectors of weight rows, ...) for each size of tile, smallest first, that the
+ * registers hold. The first has one activation row. */
+#define ROW_TILES(X, ...) X(1, 1, __VA_ARGS__)
 /* Whether the loop over the 4 chunks of a part is unrolled. */
 #define ROW_CHUNK_LOOP HB_ROLLED
 /* What codes that rowb_signed and rowb_lookup give are too large by. */

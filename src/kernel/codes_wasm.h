@@ -9,9 +9,7 @@
 #include <wasm_simd128.h>
 
 #define ROW_LANES 4
-#define ROW_TILE 4
-#define ROW_TILE_VECTORS 2
-#define ROW_SINGLE_VECTORS 2
+#define ROW_TILES(X, ...) X(1, 4, __VA_ARGS__) X(4, 2, __VA_ARGS__)
 /* LLVM would turn unrolled dot products into one serial chain with spills. */
 #define ROW_CHUNK_LOOP HB_ROLLED
 #define ROW_SIGNED_BIAS 0
@@ -109,10 +107,6 @@ HB_INLINE rowb rowb_or_bits(rowb codes, rowb bits, int left, int mask) {
 
 HB_INLINE rowb rowb_signed(rowb a) {
   return a;
-}
-
-HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
-  return wasm_i8x16_swizzle(wasm_v128_load(table), a);
 }
 
 HB_INLINE rowsum rowsum_begin(rowi first) {

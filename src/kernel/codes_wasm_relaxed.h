@@ -15,6 +15,11 @@ HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
   return weigh_sums(x->sum, w0, w1);
 }
 
+/* Determined, since indices are below 16. */
+HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
+  return wasm_i8x16_relaxed_swizzle(wasm_v128_load(table), a);
+}
+
 HB_INLINE rowx rowx_load(const activation *x, int at) {
   return wasm_v128_load32_splat(x->q + 4 * at);
 }

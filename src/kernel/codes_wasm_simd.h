@@ -29,6 +29,10 @@ HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
   return weigh_sums(x->sum, w0, w1);
 }
 
+HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
+  return wasm_i8x16_swizzle(wasm_v128_load(table), a);
+}
+
 HB_INLINE rowx rowx_load(const activation *x, int at) {
   return (rowx){wasm_v128_load32_splat(x->q + 4 * at), wasm_v128_load32_splat(x->q + 4 * at + 2)};
 }

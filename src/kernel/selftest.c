@@ -9,7 +9,7 @@ enum {
   VALUES = 3 * 256 + 12, /* floats in an input; as a length also one that fills no vector */
   ROWS = 19,             /* of a weight matrix: a group and a part of one */
   COLS = 512,
-  X_ROWS = 5, /* a tile and a single row */
+  X_ROWS = 15, /* a tile of each size that there is */
   HEAD = 24,
   VALUE = 20,
   HEADS = 3,

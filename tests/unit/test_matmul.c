@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { ROWS = 37, COLS = 768, X_ROWS_MAX = 9, OUT_STRIDE = ROWS + 3 };
+enum { ROWS = 37, COLS = 768, X_ROWS_MAX = 15, OUT_STRIDE = ROWS + 3 };
 
 typedef enum x_kind { X_PLAIN, X_WIDE, X_SPECIAL, X_KINDS } x_kind;
 
@@ -69,7 +69,7 @@ static void compare_with_scalar(const hb_matrix *m, const char *name, const floa
 
 static void every_isa_has_the_bits_of_scalar_for_every_quantized_type(void **unused) {
   (void)unused;
-  static const size_t x_rows[] = {1, 2, 3, 4, 5, 9};
+  static const size_t x_rows[] = {1, 2, 3, 4, 5, 9, 15};
   static float x[X_ROWS_MAX * COLS];
   uint64_t state = 1;
   for (size_t t = 0; t < BLOCK_TYPES; t++) {
@@ -223,6 +223,16 @@ static void infinite_and_nan_activations_reach_the_output(void **unused) {
   free(m.data);
 }
 
+static void the_self_test_passes_on_every_available_isa(void **unused) {
+  (void)unused;
+  for (int isa = HB_ISA_SCALAR; isa <= HB_ISA_RELAXED; isa++) {
+    hb_error error = {0};
+    hb_status status = hb_selftest((hb_isa)isa, NULL, &error);
+    if (status != (hb_isa_available((hb_isa)isa) ? HB_OK : HB_ARGUMENT))
+      fail_msg("%s: %s", hb_isa_name((hb_isa)isa), error.message);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_isa_has_the_bits_of_scalar_for_every_quantized_type),
@@ -231,6 +241,7 @@ int main(void) {
       cmocka_unit_test(q8_0_with_minus_128_is_found_and_exact),
       cmocka_unit_test(scalar_is_the_dot_of_decoded_weights_and_rounded_activations),
       cmocka_unit_test(infinite_and_nan_activations_reach_the_output),
+      cmocka_unit_test(the_self_test_passes_on_every_available_isa),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
