@@ -127,6 +127,7 @@ static const field fields[] = {
     FIELD(hb_value, type),
     FIELD(hb_value, element),
     FIELD(hb_value, count),
+    FIELD(hb_value, data),
 
     STRUCT(hb_tensor),
     FIELD(hb_tensor, name),

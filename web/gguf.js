@@ -46,14 +46,14 @@ function readMetadata(core, gguf) {
     const at = core.call('hb_gguf_value_at', gguf, i);
     const record = core.read('hb_value', at);
     if (record.type !== VALUE.ARRAY) {
-      metadata[record.key] = readElement(core, at, record.type, 0);
+      metadata[record.key] = readElement(core, at, record, 0);
       continue;
     }
     const shown = Math.min(record.count, SHOWN_ELEMENTS);
     const first =
       record.element === VALUE.STRING
         ? readStrings(core, at, shown)
-        : Array.from({ length: shown }, (_, n) => readElement(core, at, record.element, n));
+        : Array.from({ length: shown }, (_, n) => readElement(core, at, record, n));
     metadata[record.key] = { count: record.count, first };
   }
   return metadata;
@@ -73,20 +73,20 @@ function readStrings(core, value, count) {
 /**
  * @param {Core} core
  * @param {Pointer} value
- * @param {number} type
+ * @param {{ element: number, data: Pointer }} record of the value
  * @param {number} index
  * @returns {Scalar}
  */
-function readElement(core, value, type, index) {
+function readElement(core, value, { element, data }, index) {
   const at = BigInt(index);
-  switch (type) {
+  switch (element) {
     case VALUE.STRING:
       return core.resultString('hb_value_string', value);
     case VALUE.F32:
     case VALUE.F64:
       return core.resultF64('hb_value_f64', value, at);
     case VALUE.BOOL:
-      return core.result64('hb_value_u64', value, at) !== 0n;
+      return core.bytes[data + index] !== 0;
     case VALUE.U64:
       return exact(core.result64('hb_value_u64', value, at));
     default:

@@ -85,11 +85,14 @@ export function systemMemory() {
   return gigabytes ? gigabytes * 2 ** 30 : undefined;
 }
 
+/** A program's own flags, such as --input-type, are not for our workers. */
+const NODE_OPTIONS = { execArgv: [] };
+
 /** Starts the worker that holds a model. */
 export function startEngine() {
   if (isNode) {
     const { Worker } = threads();
-    return nodePort(new Worker(new URL('./worker.js', import.meta.url)));
+    return nodePort(new Worker(new URL('./worker.js', import.meta.url), NODE_OPTIONS));
   }
   return webPort(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
 }
@@ -98,7 +101,7 @@ export function startEngine() {
 export function startThread() {
   if (isNode) {
     const { Worker } = threads();
-    return nodePort(new Worker(new URL('./thread.js', import.meta.url)));
+    return nodePort(new Worker(new URL('./thread.js', import.meta.url), NODE_OPTIONS));
   }
   return webPort(new Worker(new URL('./thread.js', import.meta.url), { type: 'module' }));
 }

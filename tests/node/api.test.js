@@ -252,10 +252,19 @@ describe('load', () => {
 
 describe('inspect', () => {
   test("reads a file's header without its tensors", async () => {
-    const bytes = await readFile(modelPath);
-    const info = await inspect(bytes.subarray(0, 1 << 20), { contextLength: 100 });
+    let read = 0;
+    class Watched extends Blob {
+      slice(start, end) {
+        read += end - start;
+        return super.slice(start, end);
+      }
+    }
+    const file = new Watched([await readFile(modelPath)]);
+    const info = await inspect(file, { contextLength: 100 });
+    assert.ok(read < file.size / 2, `${read} bytes read`);
     assert.equal(info.architecture, 'llama');
     assert.equal(info.metadata['general.architecture'], 'llama');
+    assert.equal(info.metadata['tokenizer.ggml.add_bos_token'], true);
     assert.equal(info.metadata['tokenizer.ggml.tokens'].count, info.vocabulary);
     assert.ok(info.tensors.some(({ type, name }) => type === 'Q4_0' && name.startsWith('blk.')));
     assert.ok(info.tensors.every(({ dims, bytes }) => dims.length > 0 && bytes > 0));
