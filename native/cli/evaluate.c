@@ -1,0 +1,45 @@
+#include "evaluate.h"
+
+#define LOGIT_BYTES ((uint64_t)64 << 20)
+#define MOST_ROWS 256
+
+uint32_t evaluate_rows(const cli_engine *engine) {
+  uint64_t rows = LOGIT_BYTES / (engine->info.vocabulary * sizeof(float));
+  if (rows < 1) return 1;
+  return rows < MOST_ROWS ? (uint32_t)rows : MOST_ROWS;
+}
+
+/* Tokens of step number `step`. The pieces are small and uneven: rows of a step that do not fill
+ * the kernels' tiles must give the same bits. */
+static size_t step_size(cli_split split, size_t step, uint32_t most) {
+  static const uint8_t pieces[] = {3, 1, 5, 2, 17, 4};
+  size_t size = split == SPLIT_WHOLE    ? most
+                : split == SPLIT_SINGLE ? 1
+                                        : pieces[step % sizeof pieces];
+  return size < most ? size : most;
+}
+
+bool evaluate(const cli_engine *engine, const cli_tokens *tokens, size_t first, cli_split split,
+              evaluate_row take, void *context) {
+  hb_row rows[MOST_ROWS];
+  hb_error error;
+  uint32_t most = evaluate_rows(engine);
+  size_t done = 0;
+  for (size_t step = 0; done < tokens->count; step++) {
+    size_t count = step_size(split, step, most);
+    if (count > tokens->count - done) count = tokens->count - done;
+    for (size_t i = 0; i < count; i++)
+      rows[i] = (hb_row){engine->session, tokens->data[done + i], done + i >= first};
+    if (hb_step(engine->session, rows, count, &error) != HB_OK) {
+      cli_fail_error(&error);
+      return false;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+      if (!rows[i].want_logits) continue;
+      if (!take(context, done + i, hb_session_logits(engine->session, kept++))) return false;
+    }
+    done += count;
+  }
+  return true;
+}

@@ -1,0 +1,113 @@
+/* Options of the command line: each is declared once, in CLI_OPTION_LIST, with its name, the field
+ * it sets, its range, its default and its help. Commands say which of them they take. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "halfbyte.h"
+
+#include <stdbool.h>
+
+#define CLI_MAX_STOPS 16
+#define CLI_MAX_OPERANDS 2
+
+typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
+
+typedef struct cli_options {
+  const char *model, *prompt, *text_file, *output, *tokens;
+  uint32_t max_tokens, threads, context, chunks;
+  uint64_t seed;
+  float temperature, top_p, min_p, repeat_penalty;
+  uint32_t top_k;
+  hb_isa isa;
+  hb_kv_type kv;
+  cli_split split;
+  hb_type type;
+  bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, help;
+  const char *stops[CLI_MAX_STOPS];
+  uint32_t stop_count;
+  const char *operands[CLI_MAX_OPERANDS];
+  uint32_t operand_count;
+  uint64_t given; /* CLI_BIT of each option that stood on the command line */
+} cli_options;
+
+/* X(ID, letter or 0, name, argument or NULL, kind, field, least, most, default or NULL, help) */
+#define CLI_OPTION_LIST(X)                                                                         \
+  X(MODEL, 'm', "model", "FILE", TEXT, model, 0, 0, NULL,                                          \
+    "the model, a GGUF file (of a split one, the first)")                                          \
+  X(PROMPT, 'p', "prompt", "TEXT", TEXT, prompt, 0, 0, NULL, "the text to begin with; - reads it") \
+  X(TEXT_FILE, 'f', "file", "TEXT", TEXT, text_file, 0, 0, NULL, "the file with the text")         \
+  X(TOKENS, 0, "tokens", "1,2,3", TEXT, tokens, 0, 0, NULL, "the ids of the tokens")               \
+  X(OUTPUT, 'o', "output", "OUT", TEXT, output, 0, 0, NULL, "the file to write")                   \
+  X(TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                               \
+    "the type of the matrices: f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0")                                 \
+  X(MAX_TOKENS, 'n', "max-tokens", "N", U32, max_tokens, 0, UINT32_MAX, "256",                     \
+    "how many tokens to generate; 0: until the context is full")                                   \
+  X(TEMPERATURE, 0, "temp", "T", F32, temperature, 0, 100, "0.8",                                  \
+    "temperature; 0 takes the likeliest token")                                                    \
+  X(TOP_K, 0, "top-k", "K", U32, top_k, 0, UINT32_MAX, "0", "keep the K likeliest tokens; 0: all") \
+  X(TOP_P, 0, "top-p", "P", F32, top_p, 0, 1, "0.95",                                              \
+    "keep the likeliest tokens that together reach P")                                             \
+  X(MIN_P, 0, "min-p", "P", F32, min_p, 0, 1, "0.05",                                              \
+    "drop tokens less likely than P times the likeliest")                                          \
+  X(REPEAT_PENALTY, 0, "repeat-penalty", "R", F32, repeat_penalty, 0.01, 100, "1",                 \
+    "divide the logits of recent tokens; 1: off")                                                  \
+  X(SEED, 0, "seed", "S", U64, seed, 0, 0x1p64, NULL,                                              \
+    "seed of the draws (default: another each time)")                                              \
+  X(STOP, 0, "stop", "TEXT", LIST, stops, 0, 0, NULL, "end before this text; may be repeated")     \
+  X(IGNORE_EOS, 0, "ignore-eos", NULL, FLAG, ignore_eos, 0, 0, NULL,                               \
+    "go on after the end of the text")                                                             \
+  X(CONTEXT, 'c', "ctx", "N", U32, context, 1, UINT32_MAX, NULL, "positions of the context")       \
+  X(CHUNKS, 0, "chunks", "N", U32, chunks, 1, UINT32_MAX, NULL,                                    \
+    "measure the first N pieces of the text only")                                                 \
+  X(SPLIT, 0, "split", "HOW", SPLIT, split, 0, 0, "whole",                                         \
+    "how tokens are appended: whole, pieces or single")                                            \
+  X(IDS, 0, "ids", NULL, FLAG, ids, 0, 0, NULL, "print the ids alone, in one line")                \
+  X(SPECIAL, 0, "special", NULL, FLAG, special, 0, 0, NULL,                                        \
+    "read control tokens such as <|im_end|> in the text")                                          \
+  X(NO_BOS, 0, "no-bos", NULL, FLAG, no_bos, 0, 0, NULL,                                           \
+    "do not add the tokens that begin and end a text")                                             \
+  X(TENSORS, 0, "tensors", NULL, FLAG, list_tensors, 0, 0, NULL, "list the tensors")               \
+  X(KEYS, 0, "keys", NULL, FLAG, list_keys, 0, 0, NULL, "list the metadata")                       \
+  X(PROGRAM, 0, "program", NULL, FLAG, list_program, 0, 0, NULL,                                   \
+    "list the operations of a forward pass")                                                       \
+  X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
+    "threads (default: one a processor)")                                                          \
+  X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 neon")       \
+  X(KV, 0, "kv", "TYPE", KV, kv, 0, 0, "f16", "type of the KV cache: f16 or f32")                  \
+  X(STATS, 0, "stats", NULL, FLAG, stats, 0, 0, NULL, "also print sizes, threads and load time")   \
+  X(HELP, 'h', "help", NULL, FLAG, help, 0, 0, NULL, "show this help")
+
+typedef enum cli_option_id {
+#define CLI_OPTION_ENUM(id, ...) OPTION_##id,
+  CLI_OPTION_LIST(CLI_OPTION_ENUM)
+#undef CLI_OPTION_ENUM
+      OPTION_COUNT
+} cli_option_id;
+
+#define CLI_BIT(id) ((uint64_t)1 << OPTION_##id)
+
+/* A subcommand: what it is called, what it takes, what it does. */
+typedef struct cli_command {
+  const char *name;
+  const char *operands; /* "IN OUT", or "" */
+  const char *summary;
+  const char *details; /* more for --help, or NULL */
+  uint64_t takes;      /* CLI_BITs; HELP is always taken */
+  uint64_t needs;
+  uint32_t least_operands, most_operands;
+  int (*run)(const cli_options *options); /* returns the exit code */
+} cli_command;
+
+/* Exit codes. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* Parses what stands behind the command's name. On a mistake says so on stderr and returns false.
+ */
+bool cli_parse(const cli_command *command, int count, char **arguments, cli_options *out);
+
+void cli_print_help(const cli_command *command);
+
+/* Whether an option stood on the command line. */
+bool cli_given(const cli_options *options, cli_option_id id);
+
+#endif
