@@ -245,7 +245,7 @@ size_t hb_gguf_tensor_count(const hb_gguf *gguf);
 const hb_value *hb_gguf_value_at(const hb_gguf *gguf, size_t index);
 const hb_tensor *hb_gguf_tensor_at(const hb_gguf *gguf, size_t index);
 
-/* The record with that name, or NULL. Constant time. */
+/* The record with that name, or NULL. Logarithmic time. */
 const hb_value *hb_gguf_value(const hb_gguf *gguf, const char *key);
 const hb_tensor *hb_gguf_tensor(const hb_gguf *gguf, const char *name);
 

@@ -13,6 +13,7 @@
 /* Limits; a file beyond them gets HB_UNSUPPORTED. */
 #define HB_GGUF_MAX_HEADER (1u << 29)
 #define HB_GGUF_MAX_SHARDS 1024
+#define HB_GGUF_MAX_TENSORS (1u << 20) /* of all shards */
 
 hb_status hb_gguf_create(const hb_allocator *allocator, hb_gguf **out, hb_error *error);
 void hb_gguf_destroy(hb_gguf *gguf);
@@ -34,5 +35,8 @@ uint32_t hb_gguf_alignment(const hb_gguf *gguf);   /* of the current shard */
 
 /* After the last shard: all shards are there, and split.tensors.count agrees. */
 hb_status hb_gguf_check_complete(const hb_gguf *gguf, hb_error *error);
+
+/* Bytes of a value of a fixed-size type, else 0. */
+uint32_t hb_value_bytes(hb_value_type type);
 
 #endif

@@ -1,48 +1,29 @@
 /*
- * The GGUF reader. A header is read in two passes: while its bytes arrive, a scanner that can stop
- * anywhere checks every length and type and finds where the header ends; then, with all its bytes
- * in one place, the records are listed.
- *
- *   | "GGUF" | version u32 | tensors u64 | values u64 |
- *   | value:  key string | type u32 | value |                              ... values times
- *   | tensor: name string | dims u32 | u64 a dim | type u32 | offset u64 |  ... tensors times
- *   | padding to general.alignment | data |
- *   string: length u64, bytes.  array: element type u32, count u64, elements
+ * The GGUF reader. A header is read in two passes: while its bytes arrive they are scanned
+ * (scan.h); then, with all of them in one place, the records are listed and checked against each
+ * other.
  */
-#include "gguf/gguf.h"
-#include "gguf/index.h"
+#include "gguf/names.h"
+#include "gguf/scan.h"
 
 enum {
-  FIXED_BYTES = 24,
-  MIN_VALUE_BYTES = 8 + 1 + 4 + 1,
-  MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8,
-  MAX_KEY = 65535,
-  MAX_NAME = 255,
-  MAX_DIMS = 4,
   MAX_ALIGNMENT = 65536,
   DEFAULT_ALIGNMENT = 32,
   FEED_PIECE = 65536,
 };
 
-typedef enum stage { STAGE_FIXED, STAGE_VALUES, STAGE_TENSORS, STAGE_PADDING, STAGE_DONE } stage;
+typedef enum stage { STAGE_HEADER, STAGE_PADDING, STAGE_DONE, STAGE_FAILED } stage;
 
 typedef struct shard {
-  uint64_t file_size;
+  stage stage;
+  hb_scan scan;
   uint8_t *bytes; /* the header, without padding */
   uint64_t size;  /* of the header taken so far, at last with padding */
   uint64_t capacity;
 
-  /* The scanner: records before `cursor` are sound. */
-  stage stage;
-  uint64_t cursor;
-  uint64_t values_left, tensors_left;
-  bool in_array; /* of strings: some of its elements lie before the cursor */
-  uint64_t strings_left;
-
-  uint64_t value_count, tensor_count;
-  hb_value *values;
-  hb_name_index value_index;
-  hb_tensor *tensors;
+  hb_value *values; /* [scan.value_count] */
+  hb_names value_names;
+  hb_tensor *tensors;    /* [scan.tensor_count] */
   uint64_t first_tensor; /* index of tensors[0] in the whole model */
   uint32_t alignment;
   uint64_t data_start, data_bytes;
@@ -53,12 +34,20 @@ struct hb_gguf {
   shard **shards;
   uint32_t shard_count, shard_capacity;
   uint32_t expected_shards;
-  uint64_t tensor_count; /* of all complete headers */
-  hb_name_index tensor_index;
+  uint64_t tensor_count; /* of all listed shards */
+  hb_names tensor_names;
 };
 
 static shard *current(const hb_gguf *g) {
   return g->shard_count ? g->shards[g->shard_count - 1] : NULL;
+}
+
+static hb_string value_name(const void *context, uint32_t entry) {
+  return ((const shard *)context)->values[entry].key;
+}
+
+static hb_string tensor_name(const void *context, uint32_t entry) {
+  return hb_gguf_tensor_at(context, entry)->name;
 }
 
 /* ---- Creating ---- */
@@ -69,14 +58,15 @@ hb_status hb_gguf_create(const hb_allocator *allocator, hb_gguf **out, hb_error 
   if (!g) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a GGUF reader");
   g->allocator = allocator;
   g->expected_shards = 1;
+  g->tensor_names = (hb_names){.allocator = allocator, .name_of = tensor_name, .context = g};
   return HB_OK;
 }
 
 static void destroy_shard(const hb_allocator *a, shard *s) {
   hb_release(a, s->bytes, s->capacity);
-  hb_release(a, s->values, s->value_count * sizeof *s->values);
-  hb_release(a, s->tensors, s->tensor_count * sizeof *s->tensors);
-  hb_name_index_destroy(a, &s->value_index);
+  hb_release(a, s->values, s->scan.value_count * sizeof *s->values);
+  hb_release(a, s->tensors, s->scan.tensor_count * sizeof *s->tensors);
+  hb_names_clear(&s->value_names);
   hb_release(a, s, sizeof *s);
 }
 
@@ -84,208 +74,36 @@ void hb_gguf_destroy(hb_gguf *g) {
   if (!g) return;
   for (uint32_t i = 0; i < g->shard_count; i++) destroy_shard(g->allocator, g->shards[i]);
   hb_release(g->allocator, g->shards, (uint64_t)g->shard_capacity * sizeof *g->shards);
-  hb_name_index_destroy(g->allocator, &g->tensor_index);
+  hb_names_clear(&g->tensor_names);
   hb_release(g->allocator, g, sizeof *g);
+}
+
+/* Makes room for one more in the list of shards. */
+static bool grow_shards(hb_gguf *g) {
+  if (g->shard_count < g->shard_capacity) return true;
+  uint32_t capacity = g->shard_capacity ? 2 * g->shard_capacity : 1;
+  shard **shards = hb_allocate(g->allocator, (uint64_t)capacity * sizeof *shards);
+  if (!shards) return false;
+  for (uint32_t i = 0; i < g->shard_count; i++) shards[i] = g->shards[i];
+  hb_release(g->allocator, g->shards, (uint64_t)g->shard_capacity * sizeof *shards);
+  g->shards = shards;
+  g->shard_capacity = capacity;
+  return true;
 }
 
 hb_status hb_gguf_begin_shard(hb_gguf *g, uint64_t file_size, hb_error *error) {
   if (g->shard_count > 0 && current(g)->stage != STAGE_DONE)
     return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the header before is not complete");
-  if (g->shard_count == g->shard_capacity) {
-    uint32_t capacity = g->shard_capacity ? 2 * g->shard_capacity : 1;
-    shard **shards = hb_allocate(g->allocator, (uint64_t)capacity * sizeof *shards);
-    if (!shards) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a shard");
-    for (uint32_t i = 0; i < g->shard_count; i++) shards[i] = g->shards[i];
-    hb_release(g->allocator, g->shards, (uint64_t)g->shard_capacity * sizeof *shards);
-    g->shards = shards;
-    g->shard_capacity = capacity;
-  }
-  shard *s = hb_allocate_zero(g->allocator, sizeof *s);
+  if (g->shard_count == g->expected_shards)
+    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the model has only %u files",
+                   (uint64_t)g->expected_shards);
+  shard *s = grow_shards(g) ? hb_allocate_zero(g->allocator, sizeof *s) : NULL;
   if (!s) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a shard");
-  s->file_size = file_size;
+  s->scan.file_size = file_size;
   s->alignment = DEFAULT_ALIGNMENT;
   s->first_tensor = g->tensor_count;
+  s->value_names = (hb_names){.allocator = g->allocator, .name_of = value_name, .context = s};
   g->shards[g->shard_count++] = s;
-  return HB_OK;
-}
-
-/* ---- Scanning ---- */
-
-/* What a step of the scanner finds: go on, or wait for more bytes. */
-typedef enum progress { GOES_ON, WAITS } progress;
-
-typedef struct scanner {
-  shard *s;
-  uint64_t at; /* runs ahead of s->cursor within a record */
-  hb_error *error;
-} scanner;
-
-/* Are `count` bytes there at c->at? Refuses what cannot come. */
-static hb_status need(const scanner *c, uint64_t count, const char *what, progress *out) {
-  uint64_t end;
-  bool fits = hb_add_u64(c->at, count, &end);
-  if (!fits || (c->s->file_size != HB_SIZE_UNKNOWN && end > c->s->file_size))
-    return hb_fail(c->error, HB_TRUNCATED, c->at, "%s of %u bytes runs past the end of the file",
-                   what, count);
-  if (end > HB_GGUF_MAX_HEADER)
-    return hb_fail(c->error, HB_UNSUPPORTED, c->at, "%s makes the header larger than %u bytes",
-                   what, (uint64_t)HB_GGUF_MAX_HEADER);
-  *out = end <= c->s->size ? GOES_ON : WAITS;
-  return HB_OK;
-}
-
-#define NEED(count, what)                                                                          \
-  do {                                                                                             \
-    HB_TRY(need(c, count, what, out));                                                             \
-    if (*out == WAITS) return HB_OK;                                                               \
-  } while (0)
-
-static hb_status scan_string(scanner *c, uint64_t least, uint64_t most, const char *what,
-                             progress *out) {
-  NEED(8, what);
-  uint64_t length = hb_load_u64(c->s->bytes + c->at);
-  if (length < least || length > most)
-    return hb_fail(c->error, HB_FORMAT, c->at, "%s has %u bytes, not %u to %u", what, length, least,
-                   most);
-  c->at += 8;
-  NEED(length, what);
-  c->at += length;
-  return HB_OK;
-}
-
-static uint32_t fixed_bytes(uint32_t type) {
-  switch (type) {
-#define VALUE_BYTES(name, id, bytes)                                                               \
-  case id: return bytes;
-    HB_VALUE_LIST(VALUE_BYTES)
-#undef VALUE_BYTES
-  default: return 0;
-  }
-}
-
-static hb_status scan_type(scanner *c, uint32_t *type, progress *out) {
-  NEED(4, "a value type");
-  *type = hb_load_u32(c->s->bytes + c->at);
-  if (*type > HB_VALUE_F64)
-    return hb_fail(c->error, HB_FORMAT, c->at, "unknown value type %u", (uint64_t)*type);
-  c->at += 4;
-  return HB_OK;
-}
-
-/* The strings of an array, one by one, each a step that need not be repeated. */
-static hb_status scan_strings(scanner *c, progress *out) {
-  *out = GOES_ON;
-  while (c->s->strings_left > 0) {
-    HB_TRY(scan_string(c, 0, HB_GGUF_MAX_HEADER, "a string", out));
-    if (*out == WAITS) return HB_OK;
-    c->s->cursor = c->at;
-    c->s->strings_left--;
-  }
-  c->s->in_array = false;
-  return HB_OK;
-}
-
-static hb_status scan_array(scanner *c, progress *out) {
-  uint32_t element;
-  HB_TRY(scan_type(c, &element, out));
-  if (*out == WAITS) return HB_OK;
-  if (element == HB_VALUE_ARRAY)
-    return hb_fail(c->error, HB_UNSUPPORTED, c->at, "an array of arrays");
-  NEED(8, "an array's length");
-  uint64_t count = hb_load_u64(c->s->bytes + c->at), bytes;
-  c->at += 8;
-  uint32_t each = element == HB_VALUE_STRING ? 8 : fixed_bytes(element);
-  if (!hb_mul_u64(count, each, &bytes))
-    return hb_fail(c->error, HB_FORMAT, c->at, "an array of %u elements", count);
-  HB_TRY(need(c, bytes, "an array", out));
-  if (element == HB_VALUE_STRING) {
-    c->s->in_array = true;
-    c->s->strings_left = count;
-    c->s->cursor = c->at;
-    return scan_strings(c, out);
-  }
-  if (*out == GOES_ON) c->at += bytes;
-  return HB_OK;
-}
-
-static hb_status scan_value(scanner *c, progress *out) {
-  uint32_t type;
-  if (c->s->in_array) return scan_strings(c, out);
-  HB_TRY(scan_string(c, 1, MAX_KEY, "a key", out));
-  if (*out == WAITS) return HB_OK;
-  HB_TRY(scan_type(c, &type, out));
-  if (*out == WAITS) return HB_OK;
-  if (type == HB_VALUE_ARRAY) return scan_array(c, out);
-  if (type == HB_VALUE_STRING) return scan_string(c, 0, HB_GGUF_MAX_HEADER, "a string", out);
-  NEED(fixed_bytes(type), "a value");
-  c->at += fixed_bytes(type);
-  return HB_OK;
-}
-
-static hb_status scan_tensor(scanner *c, progress *out) {
-  HB_TRY(scan_string(c, 1, MAX_NAME, "a tensor's name", out));
-  if (*out == WAITS) return HB_OK;
-  NEED(4, "a tensor's record");
-  uint32_t dims = hb_load_u32(c->s->bytes + c->at);
-  if (dims < 1 || dims > MAX_DIMS)
-    return hb_fail(c->error, HB_FORMAT, c->at, "a tensor has %u dimensions, not 1 to %u",
-                   (uint64_t)dims, (uint64_t)MAX_DIMS);
-  uint64_t rest = 4 + 8 * (uint64_t)dims + 4 + 8;
-  NEED(rest, "a tensor's record");
-  c->at += rest;
-  return HB_OK;
-}
-
-static hb_status scan_fixed(scanner *c, progress *out) {
-  shard *s = c->s;
-  const uint8_t *b = s->bytes;
-  size_t there = s->size < 4 ? (size_t)s->size : 4;
-  if (memcmp(b, "GGUF", there) != 0)
-    return hb_fail(c->error, HB_FORMAT, 0, "the file does not begin with GGUF");
-  NEED(FIXED_BYTES, "the header");
-  uint32_t version = hb_load_u32(b + 4);
-  if ((version & 0xffff) == 0)
-    return hb_fail(c->error, HB_UNSUPPORTED, 4, "the file is big-endian");
-  if (version != 2 && version != 3)
-    return hb_fail(c->error, HB_UNSUPPORTED, 4, "GGUF version %u", (uint64_t)version);
-  s->tensors_left = s->tensor_count = hb_load_u64(b + 8);
-  s->values_left = s->value_count = hb_load_u64(b + 16);
-  c->at += FIXED_BYTES;
-  uint64_t values, tensors, bytes = 0;
-  bool fits = hb_mul_u64(s->value_count, MIN_VALUE_BYTES, &values) &&
-              hb_mul_u64(s->tensor_count, MIN_TENSOR_BYTES, &tensors) &&
-              hb_add_u64(values, tensors, &bytes);
-  progress ignored;
-  if (!fits)
-    return hb_fail(c->error, HB_FORMAT, 8, "%u tensors and %u keys", s->tensor_count,
-                   s->value_count);
-  return need(c, bytes, "the list of keys and tensors", &ignored);
-}
-
-/* Scans as far as the bytes go. */
-static hb_status scan(shard *s, hb_error *error) {
-  while (s->stage < STAGE_PADDING) {
-    scanner c = {s, s->cursor, error};
-    progress out = GOES_ON;
-    if (s->stage == STAGE_FIXED) {
-      HB_TRY(scan_fixed(&c, &out));
-    } else if (s->stage == STAGE_VALUES && s->values_left > 0) {
-      HB_TRY(scan_value(&c, &out));
-    } else if (s->stage == STAGE_TENSORS && s->tensors_left > 0) {
-      HB_TRY(scan_tensor(&c, &out));
-    } else {
-      s->stage++;
-      continue;
-    }
-    if (out == WAITS) return HB_OK;
-    s->cursor = c.at;
-    if (s->stage == STAGE_FIXED)
-      s->stage++;
-    else if (s->stage == STAGE_VALUES)
-      s->values_left--;
-    else
-      s->tensors_left--;
-  }
   return HB_OK;
 }
 
@@ -310,31 +128,28 @@ static hb_value take_value(const shard *s, uint64_t *at) {
   if (v.element == HB_VALUE_STRING)
     for (uint64_t i = 0; i < v.count; i++) take_string(s, at);
   else
-    *at += v.count * fixed_bytes(v.element);
+    *at += v.count * hb_value_bytes(v.element);
   v.data = s->bytes + start;
   v.bytes = *at - start;
   return v;
 }
 
-static hb_string key_of(const void *context, uint32_t entry) {
-  return ((const shard *)context)->values[entry].key;
-}
-
 static const hb_value *value_in(const shard *s, const char *key) {
-  uint32_t entry = hb_name_index_find(&s->value_index, hb_string_of(key), key_of, s);
-  return entry == UINT32_MAX ? NULL : &s->values[entry];
+  uint32_t entry = hb_names_find(&s->value_names, hb_string_of(key));
+  return entry == HB_NO_ENTRY ? NULL : &s->values[entry];
 }
 
 static hb_status list_values(const hb_gguf *g, shard *s, uint64_t *at, hb_error *error) {
-  s->values = hb_allocate(g->allocator, s->value_count * sizeof *s->values);
-  if (!s->values || !hb_name_index_create(g->allocator, s->value_count, &s->value_index))
-    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u keys", s->value_count);
-  for (uint64_t i = 0; i < s->value_count; i++) {
-    uint64_t start = *at;
-    s->values[i] = take_value(s, at);
-    if (!hb_name_index_add(&s->value_index, (uint32_t)i, key_of, s))
-      return hb_fail(error, HB_FORMAT, start, "key %S stands there twice", s->values[i].key);
-  }
+  uint64_t count = s->scan.value_count;
+  s->values = hb_allocate(g->allocator, count * sizeof *s->values);
+  if (!s->values) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u keys", count);
+  for (uint64_t i = 0; i < count; i++) s->values[i] = take_value(s, at);
+  uint32_t twice = 0;
+  hb_status status = hb_names_extend(&s->value_names, (uint32_t)count, &twice);
+  if (status == HB_FORMAT)
+    return hb_fail(error, status, (uint64_t)((const uint8_t *)s->values[twice].key.data - s->bytes),
+                   "key %S stands there twice", s->values[twice].key);
+  if (status != HB_OK) return hb_fail(error, status, HB_NO_OFFSET, "no memory for %u keys", count);
   return HB_OK;
 }
 
@@ -350,61 +165,75 @@ static hb_status read_alignment(shard *s, hb_error *error) {
   return HB_OK;
 }
 
-/* Reads the record and checks its numbers against each other. */
-static hb_status take_tensor(const shard *s, uint64_t *at, hb_tensor *t, hb_error *error) {
-  uint64_t start = *at, values = 1, rows = 1, row_bytes;
-  *t = (hb_tensor){.name = take_string(s, at), .dims = {1, 1, 1, 1}};
-  t->dim_count = hb_load_u32(s->bytes + *at);
-  *at += 4;
-  for (uint32_t d = 0; d < t->dim_count; d++, *at += 8) {
-    t->dims[d] = hb_load_u64(s->bytes + *at);
+static hb_status check_dims(const hb_tensor *t, uint64_t record, hb_error *error) {
+  uint64_t values = 1;
+  for (uint32_t d = 0; d < t->dim_count; d++)
     if (t->dims[d] == 0 || t->dims[d] > INT64_MAX || !hb_mul_u64(values, t->dims[d], &values))
-      return hb_fail(error, HB_FORMAT, *at, "tensor %S has an impossible dimension %u", t->name,
-                     t->dims[d]);
-    if (d > 0) rows *= t->dims[d];
-  }
-  t->type = (hb_type)hb_load_u32(s->bytes + *at);
-  t->offset = hb_load_u64(s->bytes + *at + 4);
-  *at += 12;
+      return hb_fail(error, HB_FORMAT, record, "tensor %S: dimension %u of %u values is impossible",
+                     t->name, (uint64_t)d, t->dims[d]);
+  return HB_OK;
+}
+
+/* Checks the type, and sets the size that follows from it and from dimensions that are sound. */
+static hb_status measure(hb_tensor *t, uint64_t record, hb_error *error) {
   const hb_type_traits *traits = hb_traits(t->type);
+  uint64_t rows = t->dims[1] * t->dims[2] * t->dims[3], row_bytes = 0;
   if (!traits)
-    return hb_fail(error, HB_UNSUPPORTED, start, "tensor %S has the unknown type %u", t->name,
+    return hb_fail(error, HB_UNSUPPORTED, record, "tensor %S has the unknown type %u", t->name,
                    (uint64_t)(uint32_t)t->type);
-  if (!hb_row_bytes(t->type, t->dims[0], &row_bytes) || !hb_mul_u64(row_bytes, rows, &t->bytes))
-    return hb_fail(error, HB_FORMAT, start,
+  if (t->dims[0] % traits->block_values != 0)
+    return hb_fail(error, HB_FORMAT, record,
                    "tensor %S: rows of %u values do not divide into %s blocks of %u", t->name,
                    t->dims[0], traits->name, (uint64_t)traits->block_values);
-  if (t->offset % s->alignment != 0)
-    return hb_fail(error, HB_FORMAT, start, "tensor %S: offset %u is no multiple of %u", t->name,
-                   t->offset, (uint64_t)s->alignment);
+  if (!hb_row_bytes(t->type, t->dims[0], &row_bytes) || !hb_mul_u64(row_bytes, rows, &t->bytes))
+    return hb_fail(error, HB_FORMAT, record, "tensor %S has more bytes than can be counted",
+                   t->name);
   return HB_OK;
 }
 
 /* Data come in the order of the records, without overlap, and within the file. */
-static hb_status place_tensor(shard *s, const hb_tensor *t, hb_error *error) {
+static hb_status place(shard *s, const hb_tensor *t, uint64_t record, hb_error *error) {
   uint64_t end, file_end;
+  if (t->offset % s->alignment != 0)
+    return hb_fail(error, HB_FORMAT, record, "tensor %S: offset %u is no multiple of %u", t->name,
+                   t->offset, (uint64_t)s->alignment);
   if (t->offset < s->data_bytes)
-    return hb_fail(error, HB_FORMAT, HB_NO_OFFSET,
+    return hb_fail(error, HB_FORMAT, record,
                    "tensor %S at offset %u overlaps the one before, which ends at %u", t->name,
                    t->offset, s->data_bytes);
   if (!hb_add_u64(t->offset, t->bytes, &end) || !hb_add_u64(s->data_start, end, &file_end) ||
-      (s->file_size != HB_SIZE_UNKNOWN && file_end > s->file_size))
-    return hb_fail(error, HB_TRUNCATED, HB_NO_OFFSET,
+      file_end > s->scan.file_size)
+    return hb_fail(error, HB_TRUNCATED, record,
                    "tensor %S of %u bytes at offset %u runs past the end of the file", t->name,
                    t->bytes, t->offset);
   s->data_bytes = end;
   return HB_OK;
 }
 
+static hb_status take_tensor(shard *s, uint64_t *at, hb_tensor *t, hb_error *error) {
+  uint64_t record = *at;
+  *t = (hb_tensor){.name = take_string(s, at), .dims = {1, 1, 1, 1}};
+  t->dim_count = hb_load_u32(s->bytes + *at);
+  *at += 4;
+  for (uint32_t d = 0; d < t->dim_count; d++, *at += 8) t->dims[d] = hb_load_u64(s->bytes + *at);
+  t->type = (hb_type)hb_load_u32(s->bytes + *at);
+  t->offset = hb_load_u64(s->bytes + *at + 4);
+  *at += 12;
+  HB_TRY(check_dims(t, record, error));
+  HB_TRY(measure(t, record, error));
+  return place(s, t, record, error);
+}
+
 static hb_status list_tensors(const hb_gguf *g, shard *s, uint64_t at, hb_error *error) {
-  s->tensors = hb_allocate(g->allocator, s->tensor_count * sizeof *s->tensors);
+  uint64_t count = s->scan.tensor_count;
+  s->tensors = hb_allocate(g->allocator, count * sizeof *s->tensors);
   if (!s->tensors)
-    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u tensors", s->tensor_count);
-  if (!hb_align_u64(s->cursor, s->tensor_count ? s->alignment : 1, &s->data_start))
-    return hb_fail(error, HB_FORMAT, s->cursor, "the header is too large");
-  for (uint64_t i = 0; i < s->tensor_count; i++) {
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u tensors", count);
+  /* Without tensors there are no data, and a file may end without padding. */
+  if (!hb_align_u64(s->scan.cursor, count ? s->alignment : 1, &s->data_start))
+    return hb_fail(error, HB_FORMAT, s->scan.cursor, "the header is too large");
+  for (uint64_t i = 0; i < count; i++) {
     HB_TRY(take_tensor(s, &at, &s->tensors[i], error));
-    HB_TRY(place_tensor(s, &s->tensors[i], error));
     s->tensors[i].shard = g->shard_count - 1;
   }
   return HB_OK;
@@ -438,32 +267,29 @@ static hb_status check_split(hb_gguf *g, const shard *s, hb_error *error) {
   return HB_OK;
 }
 
-static hb_string name_of(const void *context, uint32_t entry) {
-  return hb_gguf_tensor_at(context, entry)->name;
-}
-
-/* Enters the new shard's tensors, and makes the table larger for all when it must. */
-static hb_status index_tensors(hb_gguf *g, shard *s, hb_error *error) {
-  uint64_t first = s->first_tensor;
-  if (!hb_add_u64(first, s->tensor_count, &g->tensor_count) || g->tensor_count >= UINT32_MAX / 4)
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "too many tensors");
-  if (2 * g->tensor_count > g->tensor_index.size) {
-    hb_name_index_destroy(g->allocator, &g->tensor_index);
-    if (!hb_name_index_create(g->allocator, g->tensor_count, &g->tensor_index))
-      return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u tensors", g->tensor_count);
-    first = 0;
-  }
-  for (uint64_t i = first; i < g->tensor_count; i++)
-    if (!hb_name_index_add(&g->tensor_index, (uint32_t)i, name_of, g))
-      return hb_fail(error, HB_FORMAT, HB_NO_OFFSET, "tensor %S stands there twice",
-                     name_of(g, (uint32_t)i));
+/* Enters the new shard's tensors among those of all shards. */
+static hb_status add_tensors(hb_gguf *g, const shard *s, hb_error *error) {
+  uint64_t count = s->first_tensor + s->scan.tensor_count;
+  if (count > HB_GGUF_MAX_TENSORS)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%u tensors in all files, more than %u",
+                   count, (uint64_t)HB_GGUF_MAX_TENSORS);
+  g->tensor_count = count;
+  uint32_t twice = 0;
+  hb_status status = hb_names_extend(&g->tensor_names, (uint32_t)count, &twice);
+  if (status == HB_FORMAT)
+    return hb_fail(error, status, HB_NO_OFFSET, "tensor %S stands there twice",
+                   tensor_name(g, twice));
+  if (status != HB_OK)
+    return hb_fail(error, status, HB_NO_OFFSET, "no memory for %u tensors", count);
   return HB_OK;
 }
 
 hb_status hb_gguf_check_complete(const hb_gguf *g, hb_error *error) {
-  if (g->shard_count != g->expected_shards || current(g)->stage != STAGE_DONE)
-    return hb_fail(error, HB_TRUNCATED, HB_NO_OFFSET, "%u of %u files are complete",
-                   (uint64_t)g->shard_count, (uint64_t)g->expected_shards);
+  uint64_t complete = g->shard_count;
+  if (complete > 0 && current(g)->stage != STAGE_DONE) complete--;
+  if (complete != g->expected_shards)
+    return hb_fail(error, HB_TRUNCATED, HB_NO_OFFSET, "%u of %u files are complete", complete,
+                   (uint64_t)g->expected_shards);
   uint64_t expected;
   HB_TRY(split_number(g->shards[0], "split.tensors.count", g->tensor_count, UINT32_MAX, &expected,
                       error));
@@ -495,33 +321,41 @@ static hb_status append(const hb_gguf *g, shard *s, const uint8_t *bytes, size_t
 }
 
 static hb_status list(hb_gguf *g, shard *s, hb_error *error) {
-  uint64_t at = FIXED_BYTES;
+  uint64_t at = HB_GGUF_FIXED_BYTES;
   HB_TRY(list_values(g, s, &at, error));
   HB_TRY(read_alignment(s, error));
   HB_TRY(check_split(g, s, error));
   HB_TRY(list_tensors(g, s, at, error));
-  return index_tensors(g, s, error);
+  return add_tensors(g, s, error);
 }
 
-hb_status hb_gguf_feed(hb_gguf *g, const void *data, size_t count, size_t *used, bool *done,
-                       hb_error *error) {
-  shard *s = current(g);
-  const uint8_t *bytes = data;
-  *used = 0;
-  *done = false;
-  if (!s || s->stage == STAGE_DONE)
-    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "no header is being read");
-  while (s->stage < STAGE_PADDING && *used < count) {
+/* Takes bytes up to the last record, and lists the records when they are all there. */
+static hb_status feed_records(hb_gguf *g, shard *s, const uint8_t *bytes, size_t count,
+                              size_t *used, hb_error *error) {
+  while (s->scan.stage != HB_SCAN_DONE && *used < count) {
     size_t piece = count - *used < FEED_PIECE ? count - *used : FEED_PIECE;
     HB_TRY(append(g, s, bytes + *used, piece, error));
     *used += piece;
-    HB_TRY(scan(s, error));
+    HB_TRY(hb_scan_run(&s->scan, s->bytes, s->size, error));
   }
-  if (s->stage < STAGE_PADDING) return HB_OK;
-  if (!s->values) {                         /* all records are there for the first time */
-    *used -= (size_t)(s->size - s->cursor); /* what lies behind them is padding and data */
-    s->size = s->cursor;
-    HB_TRY(list(g, s, error));
+  if (s->scan.stage != HB_SCAN_DONE) return HB_OK;
+  *used -= (size_t)(s->size - s->scan.cursor); /* what lies behind them is padding and data */
+  s->size = s->scan.cursor;
+  s->stage = STAGE_PADDING;
+  return list(g, s, error);
+}
+
+hb_status hb_gguf_feed(hb_gguf *g, const void *bytes, size_t count, size_t *used, bool *done,
+                       hb_error *error) {
+  shard *s = current(g);
+  *used = 0;
+  *done = false;
+  if (!s || s->stage == STAGE_DONE || s->stage == STAGE_FAILED)
+    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "no header is being read");
+  if (s->stage == STAGE_HEADER) {
+    hb_status status = feed_records(g, s, bytes, count, used, error);
+    if (status != HB_OK) s->stage = STAGE_FAILED;
+    if (s->stage != STAGE_PADDING) return status;
   }
   uint64_t padding = s->data_start - s->size;
   size_t piece = count - *used < padding ? count - *used : (size_t)padding;
@@ -554,8 +388,13 @@ uint32_t hb_gguf_alignment(const hb_gguf *g) {
   return current(g) ? current(g)->alignment : DEFAULT_ALIGNMENT;
 }
 
+/* Are its records listed? */
+static bool listed(const shard *s) {
+  return s->stage == STAGE_PADDING || s->stage == STAGE_DONE;
+}
+
 size_t hb_gguf_value_count(const hb_gguf *g) {
-  return g->shard_count && g->shards[0]->values ? (size_t)g->shards[0]->value_count : 0;
+  return g->shard_count && listed(g->shards[0]) ? (size_t)g->shards[0]->scan.value_count : 0;
 }
 
 size_t hb_gguf_tensor_count(const hb_gguf *g) {
@@ -568,16 +407,22 @@ const hb_value *hb_gguf_value_at(const hb_gguf *g, size_t index) {
 
 const hb_tensor *hb_gguf_tensor_at(const hb_gguf *g, size_t index) {
   if (index >= g->tensor_count) return NULL;
-  uint32_t i = g->shard_count - 1;
-  while (g->shards[i]->first_tensor > index) i--;
-  return &g->shards[i]->tensors[index - g->shards[i]->first_tensor];
+  uint32_t low = 0, high = g->shard_count; /* the last shard that begins at or before it */
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (g->shards[middle]->first_tensor <= index)
+      low = middle;
+    else
+      high = middle;
+  }
+  return &g->shards[low]->tensors[index - g->shards[low]->first_tensor];
 }
 
 const hb_value *hb_gguf_value(const hb_gguf *g, const char *key) {
-  return g->shard_count ? value_in(g->shards[0], key) : NULL;
+  return g->shard_count && listed(g->shards[0]) ? value_in(g->shards[0], key) : NULL;
 }
 
 const hb_tensor *hb_gguf_tensor(const hb_gguf *g, const char *name) {
-  uint32_t entry = hb_name_index_find(&g->tensor_index, hb_string_of(name), name_of, g);
-  return entry == UINT32_MAX ? NULL : hb_gguf_tensor_at(g, entry);
+  uint32_t entry = hb_names_find(&g->tensor_names, hb_string_of(name));
+  return entry == HB_NO_ENTRY ? NULL : hb_gguf_tensor_at(g, entry);
 }

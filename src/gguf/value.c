@@ -2,8 +2,7 @@
 #include "gguf/gguf.h"
 #include "base/half.h"
 
-/* Bytes of one value of a fixed-size type, else 0. */
-static uint32_t fixed_bytes(hb_value_type type) {
+uint32_t hb_value_bytes(hb_value_type type) {
   switch (type) {
 #define HB_VALUE_BYTES(name, id, bytes)                                                            \
   case HB_VALUE_##name: return bytes;
@@ -25,7 +24,7 @@ static hb_status does_not_fit(const hb_value *v, hb_error *error) {
 static hb_status element(const hb_value *v, uint64_t index, hb_value_type *type, const uint8_t **at,
                          const char *wanted, hb_error *error) {
   *type = v->type == HB_VALUE_ARRAY ? v->element : v->type;
-  uint32_t bytes = fixed_bytes(*type);
+  uint32_t bytes = hb_value_bytes(*type);
   if (bytes == 0) return wrong_type(v, wanted, error);
   if (index >= v->count)
     return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key %S has %u elements, no number %u", v->key,
