@@ -1,11 +1,16 @@
 /*
  * Four bits that index a table of 16 levels, denser around zero.
  *
- *   IQ4_NL  | d:2 | qs:16 |                                   32 values    18 bytes
- *           w = d * level[q]; the halves of a block share a byte: w[j] low, w[j+16] high
- *   IQ4_XS  | d:2 | scales_h:2 | scales_l:4 | qs:128 |       256 values   136
- *           eight sub-blocks as IQ4_NL's; w = d * (ls - 32) * level[q], where ls has four bits in
- * scales_l (two sub-blocks a byte) and two in scales_h
+ *   IQ4_NL | d:2 | qs:16 |                               32 values     w = d * level[q]    18 bytes
+ *            qs[j]:         7 6 5 4 | 3 2 1 0
+ *                              j+16 | j
+ *
+ *   IQ4_XS | d:2 | scales_h:2 | scales_l:4 | qs:128 |   256 values in eight sub-blocks    136
+ *            w = (d * (scale - 32)) * level[q]
+ *            qs[16k..16k+15]:   sub-block k, in the order of IQ4_NL
+ *            scales_l[k]:   7 6 5 4 | 3 2 1 0           the low four bits of the scales
+ *                              2k+1 | 2k
+ *            scales_h, a little-endian u16: bits 2k and 2k+1 are the high two of scale k
  */
 #include "quant/formats.h"
 

@@ -1,19 +1,41 @@
 /*
- * K-quants: blocks of 256 values in sub-blocks with quantized scales.
+ * K-quants: blocks of 256 values in sub-blocks, whose scales are quantized, too. Scale number k is
+ * that of values 16k..16k+15 in Q2_K, Q3_K and Q6_K, of 32k..32k+31 in Q4_K and Q5_K.
  *
- *   Q2_K  | scales:16 | qs:64 | d:2 | dmin:2 |              16 sub-blocks of 16   84 bytes
- *         scales[k]: high nibble the minimum, low nibble the scale; w = (d*sc)*q - dmin*m
- *   Q3_K  | hmask:32 | qs:64 | scales:12 | d:2 |            16 sub-blocks of 16   110
- *         w = d * (sc - 32) * (q - 4); sc has 6 bits, see scales3; hmask holds the third bit of q
- *   Q4_K  | d:2 | dmin:2 | scales:12 | qs:128 |             8 sub-blocks of 32    144
- *   Q5_K  | d:2 | dmin:2 | scales:12 | qh:32 | qs:128 |     8 sub-blocks of 32    176
- *         w = (d*sc)*q - dmin*m; sc and m have 6 bits, see scale_and_min
- *   Q6_K  | ql:128 | qh:64 | scales:16 (signed) | d:2 |     16 sub-blocks of 16   210
- *         w = d * sc * (q - 32)
+ *   Q2_K | scales:16 | qs:64 | d:2 | dmin:2 |      w = (d*scale)*q - dmin*min          84 bytes
+ *          scales[k]:       7 6 5 4 | 3 2 1 0
+ *                             min k | scale k
+ *          qs[32h+l]:       7 6 | 5 4 | 3 2 | 1 0           values 128h + ...
+ *                          l+96 | l+64| l+32| l
  *
- * Two bits of Q2_K and Q3_K: byte l of a half's 32 holds the values l (bits 0-1), l+32 (2-3), l+64
- * (4-5) and l+96 (6-7) of that half. Nibbles of Q4_K and Q5_K: chunk c of 32 bytes holds sub-block
- * 2c in its low nibbles and 2c+1 in its high ones.
+ *   Q3_K | hmask:32 | qs:64 | scales:12 | d:2 |    w = (d*(scale-32))*(q-4)           110
+ *          qs:       the low two bits of q, in the order of Q2_K
+ *          hmask[l]:   7   |  6   | ...|  1   | 0           the third bit of q
+ *                    l+224 | l+192| ...| l+32 | l
+ *          scales[k], k<8:   7 6 5 4 | 3 2 1 0              the low four bits
+ *                                k+8 | k
+ *          scales[8+k], k<4: 7 6 | 5 4 | 3 2 | 1 0          the high two bits
+ *                            k+12| k+8 | k+4 | k
+ *
+ *   Q4_K | d:2 | dmin:2 | scales:12 | qs:128 |     w = (d*scale)*q - dmin*min         144
+ *          qs[32c+l]:        7 6 5 4 | 3 2 1 0              values 64c + ...
+ *                               l+32 | l
+ *          scales[k], k<4:   7 6            | 5 4 3 2 1 0
+ *                            scale k+4 >> 4 | scale k
+ *          scales[4+k], k<4: 7 6            | 5 4 3 2 1 0
+ *                            min k+4 >> 4   | min k
+ *          scales[8+k], k<4: 7 6 5 4        | 3 2 1 0
+ *                            min k+4 & 15   | scale k+4 & 15
+ *
+ *   Q5_K | d:2 | dmin:2 | scales:12 | qh:32 | qs:128 |   as Q4_K, with a fifth bit    176
+ *          qh[l]:      7   |  6   | ...|  1   | 0
+ *                    l+224 | l+192| ...| l+32 | l
+ *
+ *   Q6_K | ql:128 | qh:64 | scales:16 | d:2 |      w = (d*scale)*(q-32), scale signed 210
+ *          ql[64h+l], l<64:  7 6 5 4 | 3 2 1 0              values 128h + ...
+ *                               l+64 | l
+ *          qh[32h+l], l<32:  7 6 | 5 4 | 3 2 | 1 0
+ *                           l+96 | l+64| l+32| l
  */
 #include "quant/formats.h"
 

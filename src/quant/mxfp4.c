@@ -1,11 +1,11 @@
 /*
  * MXFP4 (OCP Microscaling Formats 1.0): 32 values of four bits (E2M1) with a power of two.
  *
- *   | e:1 | qs:16 |    w = 2^(e-128) * doubled[q]; w[j] in the low nibble of qs[j], w[j+16] in the
- * high   17 bytes
+ *   | e:1 | qs:16 |    w = level[q] * 2^(e-127)                                  17 bytes
+ *     qs[j]:   7 6 5 4 | 3 2 1 0            q:   3   | 2 1      | 0
+ *                 j+16 | j                      sign | exponent | mantissa
  *
- * The table holds twice the E2M1 values, which makes them integers; so the power is halved:
- * 2^(e-127-1).
+ * The table holds twice the levels, which makes them integers; so the power is halved.
  */
 #include "quant/formats.h"
 

@@ -1,11 +1,17 @@
 /*
  * 256 values of -1, 0 or 1 with one scale in half precision: w = (q - 1) * d.
  *
- *   TQ2_0  | qs:64 | d:2 |            two bits a value; byte m of a half's 32 holds the values m,
- * m+32, m+64 and m+96 of that half, from the low bits up              66 bytes TQ1_0  | qs:48 |
- * qh:4 | d:2 |     five values a byte: the byte is the fraction 0.q0q1q2q3q4 to base 3, times 256,
- * rounded up; times 3^n mod 256, then times 3, its digit n stands above bit 7 54 bytes qs[0..31]:
- * value m + 32n; qs[32..47]: value 160 + m + 16n; qh[0..3]: value 240 + m + 4n, n < 4
+ *   TQ2_0 | qs:64 | d:2 |             two bits a value                           66 bytes
+ *           qs[32h+l]:  7 6 | 5 4 | 3 2 | 1 0            values 128h + ...
+ *                      l+96 | l+64| l+32| l
+ *
+ *   TQ1_0 | qs:48 | qh:4 | d:2 |      five values a byte                         54
+ *           qs[l],    l<32:  values l, l+32, l+64, l+96, l+128
+ *           qs[32+l], l<16:  values 160 + l, l+16, l+32, l+48, l+64
+ *           qh[l],    l<4:   values 240 + l, l+4, l+8, l+12
+ *
+ * A byte of TQ1_0 is the base-3 fraction 0.q0q1q2q3q4 times 256, rounded up. Multiplied by 3^n
+ * modulo 256 it has digit n in front; times 3, that digit stands above bit 7.
  */
 #include "quant/formats.h"
 
