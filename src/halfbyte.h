@@ -10,9 +10,10 @@
  *
  * Rules that hold for the whole interface:
  *  - The library does no I/O, starts no threads, keeps no global state, prints nothing and never
- *    exits. Section 12 is the exception: it is a separate library that opens files and makes threads.
- *  - Whatever a file or a caller can get wrong comes back as an hb_status. Where a function takes an
- *    hb_error, it may be NULL; if given, it is filled in on failure with a sentence that names the
+ *    exits. Section 12 is the exception: it is a separate library that opens files and makes
+ * threads.
+ *  - Whatever a file or a caller can get wrong comes back as an hb_status. Where a function takes
+ * an hb_error, it may be NULL; if given, it is filled in on failure with a sentence that names the
  *    thing and its place.
  *  - An object belongs to whoever created it and is released with its ..._destroy, which accepts
  *    NULL. A model must outlive its sessions, and a session its generators.
@@ -50,7 +51,7 @@ const char *hb_version(void);
   X(MEMORY, 2, "OutOfMemoryError", "memory could not be had")                                      \
   X(FORMAT, 3, "FormatError", "the file contradicts its format")                                   \
   X(TRUNCATED, 4, "TruncatedError", "the file ends before its contents do")                        \
-  X(UNSUPPORTED, 5, "UnsupportedModelError", "the file asks for a feature that halfbyte lacks")     \
+  X(UNSUPPORTED, 5, "UnsupportedModelError", "the file asks for a feature that halfbyte lacks")    \
   X(MODEL, 6, "ModelError", "a tensor or key of the model is missing or has the wrong shape")      \
   X(CONTEXT_FULL, 7, "ContextFullError", "the session's context is full")                          \
   X(STATE, 8, "StateError", "a function was called at the wrong time")                             \
@@ -109,8 +110,8 @@ typedef struct hb_parallel {
 
 /* ---- 4. Tensor types and instruction sets -------------------------------------------------- */
 
-/* X(NAME, GGUF id, values a block, bytes a block, supported). One row for every type of a GGUF tensor;
- * a type that is not `supported` is recognized, so that the error can name it. */
+/* X(NAME, GGUF id, values a block, bytes a block, supported). One row for every type of a GGUF
+ * tensor; a type that is not `supported` is recognized, so that the error can name it. */
 #define HB_TYPE_LIST(X)                                                                            \
   X(F32, 0, 1, 4, 1)                                                                               \
   X(F16, 1, 1, 2, 1)                                                                               \
@@ -157,7 +158,8 @@ typedef enum hb_type {
 /* "Q4_0" and so on; NULL for a number that is no type. */
 const char *hb_type_name(hb_type type);
 
-/* The type of that name, upper or lower case, into *type. Returns HB_ARGUMENT for an unknown one. */
+/* The type of that name, upper or lower case, into *type. Returns HB_ARGUMENT for an unknown one.
+ */
 hb_status hb_type_from_name(hb_string name, hb_type *type);
 
 /* X(NAME, number, "name"). Every ISA computes the same bits; SCALAR is the definition. */
@@ -270,8 +272,8 @@ hb_status hb_value_next_string(const hb_value *value, uint64_t *cursor, hb_strin
 
 typedef struct hb_load_options {
   const hb_allocator *allocator;
-  hb_isa isa;       /* which kernels the model will run on: hb_isa_best() as a rule */
-  int header_only;  /* stop after the header: for inspecting; the model cannot run */
+  hb_isa isa;      /* which kernels the model will run on: hb_isa_best() as a rule */
+  int header_only; /* stop after the header: for inspecting; the model cannot run */
 } hb_load_options;
 
 /* Takes a model in as its bytes arrive, from the first byte of its (first) file to the last. */
@@ -280,11 +282,12 @@ typedef struct hb_loader hb_loader;
 typedef struct hb_model hb_model;
 
 typedef struct hb_load_state {
-  int header_done;        /* the current file's header is complete */
-  uint32_t shard;         /* index of the current file */
-  uint32_t shard_count;   /* 1 unless the model is split */
-  uint64_t file_offset;   /* bytes of the current file taken so far */
-  uint64_t file_size;     /* where the current file's last tensor ends, once its header is done; until then 0 */
+  int header_done;      /* the current file's header is complete */
+  uint32_t shard;       /* index of the current file */
+  uint32_t shard_count; /* 1 unless the model is split */
+  uint64_t file_offset; /* bytes of the current file taken so far */
+  uint64_t file_size;   /* where the current file's last tensor ends, once its header is done; until
+                           then 0 */
 } hb_load_state;
 
 hb_status hb_loader_create(const hb_load_options *options, hb_loader **out, hb_error *error);
@@ -312,7 +315,7 @@ typedef struct hb_model_info {
   hb_string architecture;
   hb_string name;
   uint32_t layers;
-  uint32_t width;          /* embedding length */
+  uint32_t width; /* embedding length */
   uint32_t heads;
   uint32_t kv_heads;
   uint32_t head_size;
@@ -344,9 +347,10 @@ typedef struct hb_tokenizer hb_tokenizer;
 const hb_tokenizer *hb_model_tokenizer(const hb_model *model);
 
 /* Flags of hb_tokenize. */
-#define HB_TOKENIZE_BOS 1u     /* begin with BOS (end with EOS) if the model wants it */
-#define HB_TOKENIZE_SPECIAL 2u /* control tokens written in the text, such as <|im_end|>, become tokens;
-                                  without it they are plain text, whoever wrote them */
+#define HB_TOKENIZE_BOS 1u /* begin with BOS (end with EOS) if the model wants it */
+#define HB_TOKENIZE_SPECIAL                                                                        \
+  2u /* control tokens written in the text, such as <|im_end|>, become tokens;                     \
+        without it they are plain text, whoever wrote them */
 
 /* Splits `text` into tokens. Writes at most `capacity` of them and always sets *count to the number
  * there are (so that a call with capacity 0 measures; HB_OK then too). Bytes that are not UTF-8 are
@@ -380,7 +384,7 @@ typedef struct hb_tokenizer_info {
   uint32_t vocabulary;
   hb_token bos, eos, unknown; /* HB_NO_TOKEN where there is none */
   int add_bos, add_eos;
-  size_t longest_token;       /* no token yields more bytes of text than this + 4 */
+  size_t longest_token; /* no token yields more bytes of text than this + 4 */
 } hb_tokenizer_info;
 
 void hb_tokenizer_get_info(const hb_tokenizer *tokenizer, hb_tokenizer_info *out);
@@ -491,9 +495,9 @@ typedef enum hb_finish {
 typedef struct hb_generate_options {
   const hb_allocator *allocator;
   hb_sampler_options sampler;
-  uint32_t max_tokens;         /* 0: until the context is full */
-  int ignore_end;              /* go on after end-of-generation tokens */
-  const hb_string *stop;       /* texts that end the generation; left out of it; copied */
+  uint32_t max_tokens;   /* 0: until the context is full */
+  int ignore_end;        /* go on after end-of-generation tokens */
+  const hb_string *stop; /* texts that end the generation; left out of it; copied */
   size_t stop_count;
 } hb_generate_options;
 
@@ -534,11 +538,13 @@ uint64_t hb_random_seed(void);
 /* A pool of threads that wait for work: briefly awake, then asleep. */
 typedef struct hb_threads hb_threads;
 
-/* A pool of `count` threads (0: hb_cpu_count()), the caller of its hb_parallel being one of them. */
+/* A pool of `count` threads (0: hb_cpu_count()), the caller of its hb_parallel being one of them.
+ */
 hb_status hb_threads_create(uint32_t count, hb_threads **out, hb_error *error);
 void hb_threads_destroy(hb_threads *threads);
 
-/* The pool as sessions take it. Belongs to the pool and must not be run from two threads at once. */
+/* The pool as sessions take it. Belongs to the pool and must not be run from two threads at once.
+ */
 const hb_parallel *hb_threads_parallel(const hb_threads *threads);
 
 /* Told how far a file is. A result other than 0 ends the work with HB_ABORTED. */
@@ -547,9 +553,9 @@ typedef struct hb_file_progress {
   int (*report)(void *context, uint64_t done, uint64_t total); /* bytes */
 } hb_file_progress;
 
-/* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf is
- * given, all files. The files are mapped while they are read and must not be shortened meanwhile.
- * `progress` may be NULL. Errors name the path. */
+/* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf
+ * is given, all files. The files are mapped while they are read and must not be shortened
+ * meanwhile. `progress` may be NULL. Errors name the path. */
 hb_status hb_load_file(const char *path, const hb_load_options *options,
                        const hb_file_progress *progress, hb_model **out, hb_error *error);
 

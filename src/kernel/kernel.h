@@ -2,8 +2,9 @@
  * The arithmetic of a forward pass, the same bits on every ISA.
  *
  * One table of functions (hb_kernels) per ISA. scalar (generic.c) is the definition. Two bodies of
- * code are shared: vector.inc, written over 8 virtual f32 lanes, and matmul.inc, written over groups
- * of 16 interleaved rows; an ISA file supplies the few primitives they stand on and includes both.
+ * code are shared: vector.inc, written over 8 virtual f32 lanes, and matmul.inc, written over
+ * groups of 16 interleaved rows; an ISA file supplies the few primitives they stand on and includes
+ * both.
  *
  * Nothing here checks arguments: the model's compiler has (src/model).
  */
@@ -24,17 +25,17 @@ typedef struct hb_matrix {
   hb_type type; /* in the file */
   uint32_t rows;
   uint32_t cols;
-  bool has_min_i8;  /* a Q8_0 weight is -128: the relaxed SIMD kernel must take the exact path */
-  uint64_t bytes;   /* of data */
-  uint8_t *data;    /* 64-byte aligned */
+  bool has_min_i8; /* a Q8_0 weight is -128: the relaxed SIMD kernel must take the exact path */
+  uint64_t bytes;  /* of data */
+  uint8_t *data;   /* 64-byte aligned */
 } hb_matrix;
 
-/* Bytes of a packed matrix; false if the type has no kernel, cols is no multiple of its block, or the
- * size wraps. */
+/* Bytes of a packed matrix; false if the type has no kernel, cols is no multiple of its block, or
+ * the size wraps. */
 bool hb_packed_size(hb_type type, uint64_t rows, uint64_t cols, uint64_t *bytes);
 
-/* Packs rows 16*group .. (as many as the group has) from their GGUF form, `raw`, row after row, into
- * m->data. Lossless. May set m->has_min_i8. */
+/* Packs rows 16*group .. (as many as the group has) from their GGUF form, `raw`, row after row,
+ * into m->data. Lossless. May set m->has_min_i8. */
 void hb_pack_group(hb_matrix *m, size_t group, const void *raw);
 
 /* Decodes one row to f32[cols], bit for bit what the type's reference decoder gives. */
@@ -49,7 +50,7 @@ bool hb_type_wants_int8(hb_type type);
 
 /* ---- Attention ----------------------------------------------------------------------------- */
 
-#define HB_KV_BLOCK 32 /* positions in a block of the cache */
+#define HB_KV_BLOCK 32       /* positions in a block of the cache */
 #define HB_MAX_HEAD_SIZE 512 /* of k and v: attend keeps its sums on the stack */
 
 /* The cache of one layer and one KV head is an array of blocks of 32 positions, counted from
@@ -81,14 +82,15 @@ typedef struct hb_kernels {
   void (*matmul)(const hb_matrix *m, const void *x, size_t x_stride, size_t x_rows,
                  size_t group_first, size_t group_last, float *out, size_t out_stride);
 
-  /* out = x / sqrt(mean(x^2) + eps) * weight. weight may be NULL: 1. out may be x, here and below. */
+  /* out = x / sqrt(mean(x^2) + eps) * weight. weight may be NULL: 1. out may be x, here and below.
+   */
   void (*rms_norm)(const float *x, const float *weight, float eps, size_t n, float *out);
   /* out = (x - mean) / sqrt(variance + eps) * weight + bias. weight and bias may be NULL. */
   void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, size_t n,
                      float *out);
 
-  /* Rotates n_rot/2 pairs of one head: (x[a], x[b]) by the angle whose cosine and sine are given per
-   * pair. Adjacent pairs (2i, 2i+1), or halves (i, i + n_rot/2). The rest of the head stays. */
+  /* Rotates n_rot/2 pairs of one head: (x[a], x[b]) by the angle whose cosine and sine are given
+   * per pair. Adjacent pairs (2i, 2i+1), or halves (i, i + n_rot/2). The rest of the head stays. */
   void (*rope_adjacent)(float *head, const float *cos, const float *sin, size_t n_rot);
   void (*rope_halves)(float *head, const float *cos, const float *sin, size_t n_rot);
 
@@ -101,8 +103,8 @@ typedef struct hb_kernels {
 
   void (*add)(const float *a, const float *b, size_t n, float *out);
   void (*scale)(const float *x, float factor, size_t n, float *out);
-  void (*silu)(const float *x, size_t n, float *out);              /* x / (1 + exp(-x)) */
-  void (*gelu)(const float *x, size_t n, float *out);              /* tanh form */
+  void (*silu)(const float *x, size_t n, float *out); /* x / (1 + exp(-x)) */
+  void (*gelu)(const float *x, size_t n, float *out); /* tanh form */
   void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
   void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out);
   void (*softcap)(const float *x, float cap, size_t n, float *out); /* cap * tanh(x / cap) */
