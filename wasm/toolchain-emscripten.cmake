@@ -1,9 +1,10 @@
-# Emscripten: an emsdk where EMSDK says it is, else Debian's, which finds its JavaScript libraries
-# only with NODE_PATH=/usr/share/nodejs (the preset sets it).
+# Emscripten: an emsdk where EMSDK says it is, else Debian's, which must be told where Debian keeps
+# JavaScript libraries.
 if(DEFINED ENV{EMSDK})
   include($ENV{EMSDK}/upstream/emscripten/cmake/Modules/Platform/Emscripten.cmake)
 else()
   include(/usr/share/emscripten/cmake/Modules/Platform/Emscripten.cmake)
+  set(CMAKE_C_LINKER_LAUNCHER ${CMAKE_COMMAND} -E env NODE_PATH=/usr/share/nodejs)
 endif()
 
 # A test runs its program in Node.

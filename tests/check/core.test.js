@@ -17,7 +17,7 @@ function symbols(archive, letters) {
 test('the core calls nothing of the C library but the heap and the memory functions', () => {
   const defined = symbols('build/native/libhalfbyte.a', 'TDBRVW');
   const undefined_ = symbols('build/native/libhalfbyte.a', 'U');
-  const allowed = ['aligned_alloc', 'free', 'memchr', 'memcmp', 'memcpy', 'memmove', 'memset', 'strlen', 'strcmp', 'bcmp'];
+  const allowed = ['malloc', 'free', 'memchr', 'memcmp', 'memcpy', 'memmove', 'memset', 'strlen', 'strcmp', 'bcmp'];
   const foreign = [...undefined_].filter((name) => !defined.has(name) && !allowed.includes(name));
   assert.deepEqual(foreign, []);
 });
@@ -30,5 +30,10 @@ test('every external name of the libraries begins with hb_', () => {
 });
 
 test('the core has no writable data', () => {
-  assert.deepEqual([...symbols('build/native/libhalfbyte.a', 'dDbBC')], []);
+  // .data.rel.ro holds constants with addresses, which the loader fills in before the program starts.
+  const rows = execFileSync('nm', ['--format=sysv', 'build/native/libhalfbyte.a'], { encoding: 'utf8' })
+    .split('\n')
+    .map((line) => line.split('|').map((cell) => cell.trim()))
+    .filter((cells) => /^\.(data|bss|tdata|tbss)/.test(cells[6]) && !cells[6].startsWith('.data.rel.ro'));
+  assert.deepEqual(rows, []);
 });
