@@ -81,6 +81,8 @@ static hb_status encode_byte_level(encoder *e, hb_string text) {
 
 /* ---- SentencePiece ---- */
 
+#define SPACE_SIGN "\xe2\x96\x81" /* U+2581 */
+
 /* Orders floats from the largest down as integers do from the smallest up. */
 static uint32_t descending(float score) {
   uint32_t u = hb_bits_of_f32(score + 0.0f);
@@ -110,14 +112,13 @@ static void put_bytes(encoder *e, hb_string text) {
 /* `text` with U+2581 for each space, and before it with `prefix`. */
 static hb_status escape_spaces(encoder *e, hb_string text, bool prefix, char **out,
                                uint64_t *capacity, size_t *length) {
-  static const char space[3] = {'\xe2', '\x96', '\x81'};
   *capacity = ((uint64_t)text.length + 1) * 3;
   *out = hb_allocate(e->allocator, *capacity);
   if (!*out) return HB_MEMORY;
   *length = 0;
   for (size_t i = prefix ? 0 : 1; i <= text.length; i++) {
     if (i == 0 || text.data[i - 1] == ' ') {
-      memcpy(*out + *length, space, 3);
+      memcpy(*out + *length, SPACE_SIGN, 3);
       *length += 3;
     } else {
       (*out)[(*length)++] = text.data[i - 1];
@@ -146,13 +147,30 @@ static hb_status encode_pieces(encoder *e) {
   return HB_OK;
 }
 
+static bool is_space_sign(hb_string text, size_t at) {
+  return text.length - at >= 3 && memcmp(text.data + at, SPACE_SIGN, 3) == 0;
+}
+
+/* The length of the first word: spaces, then what is none. No merge reaches beyond it if no token
+ * does. */
+static size_t word_length(hb_string text) {
+  size_t at = 0;
+  while (is_space_sign(text, at)) at += 3;
+  while (at < text.length && !is_space_sign(text, at)) at++;
+  return at;
+}
+
 static hb_status encode_sentencepiece(encoder *e, hb_string text) {
   char *escaped;
   uint64_t capacity;
   size_t length;
+  hb_status status = HB_OK;
   HB_TRY(escape_spaces(e, text, e->t->add_space_prefix, &escaped, &capacity, &length));
-  e->word = (hb_string){escaped, length};
-  hb_status status = encode_pieces(e);
+  for (size_t at = 0; at < length && status == HB_OK; at += e->word.length) {
+    e->word = (hb_string){escaped + at, length - at};
+    if (e->t->cuts_words) e->word.length = word_length(e->word);
+    status = encode_pieces(e);
+  }
   hb_release(e->allocator, escaped, capacity);
   return status;
 }

@@ -4,6 +4,7 @@
 
 #include "token/merge.h"
 #include "token/pretokenize.h"
+#include "token/table.h"
 #include "token/tokenizer.h"
 
 typedef enum hb_token_kind { /* tokenizer.ggml.token_type */
@@ -21,9 +22,9 @@ typedef enum hb_token_kind { /* tokenizer.ggml.token_type */
 
 /* A node of the trie of special tokens. */
 typedef struct hb_trie_node {
-  uint8_t byte;
-  hb_token token;          /* that ends here, or HB_NO_TOKEN */
-  uint32_t child, sibling; /* 0: none */
+  uint32_t parent;
+  uint8_t byte;   /* that leads here from the parent */
+  hb_token token; /* that ends here, or HB_NO_TOKEN */
 } hb_trie_node;
 
 struct hb_tokenizer {
@@ -33,27 +34,27 @@ struct hb_tokenizer {
   uint8_t *kind;   /* [count], hb_token_kind */
   uint8_t *ends;   /* [count]: ends a generation */
 
-  uint32_t *index; /* hash table of texts: token + 1, or 0; the first of equal texts */
-  uint32_t index_size;
+  hb_table texts;           /* of the tokens that plain text may become; the first of equal texts */
   hb_token byte_token[256]; /* the token of each single byte, or HB_NO_TOKEN */
 
   bool byte_level; /* byte-level BPE; else SentencePiece */
   float *score;    /* SentencePiece: [count] */
+  bool cuts_words; /* SentencePiece: no token has U+2581 behind another character */
   const hb_pretokenizer *pretokenizer;
   uint32_t merge_count, merge_capacity;              /* BPE: in the order of their rank */
   hb_token *merge_left, *merge_right, *merge_result; /* [merge_count] */
-  uint32_t *merge_index;                             /* hash table of pairs: rank + 1, or 0 */
-  uint32_t merge_index_size;
+  hb_table merges;                                   /* of pairs */
 
-  hb_trie_node *trie; /* node 0 is the root */
+  hb_trie_node *trie; /* node 0 is the root; NULL without special tokens */
   uint32_t trie_count, trie_capacity;
+  hb_table trie_edges; /* of parent and byte */
 
   hb_token bos, eos, unknown;
   bool add_bos, add_eos, add_space_prefix;
   size_t longest_text; /* bytes of the longest token's text */
 };
 
-/* The token with that text, or HB_NO_TOKEN. */
+/* The token that plain text may become and that reads so, or HB_NO_TOKEN. */
 hb_token hb_tokenizer_lookup(const hb_tokenizer *t, hb_string text);
 
 /* The rank of a pair of tokens among the merges, or UINT32_MAX. */
@@ -65,7 +66,7 @@ uint32_t hb_byte_to_printable(uint8_t byte);
 int hb_printable_to_byte(uint32_t code_point);
 
 /* special.c: the trie. */
-hb_status hb_special_add(hb_tokenizer *t, hb_token token);
+hb_status hb_special_create(hb_tokenizer *t, hb_error *error);
 /* The longest special token at text[0] that may be taken (control tokens only with `control`), or
  * HB_NO_TOKEN. */
 hb_token hb_special_match(const hb_tokenizer *t, hb_string text, bool control);

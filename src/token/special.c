@@ -1,57 +1,68 @@
 /* Special tokens in a text: a trie over their bytes. */
 #include "token/internal.h"
 
-/* The child of `node` for `byte`, or 0. */
+static bool is_special(const hb_tokenizer *t, uint32_t token) {
+  uint8_t kind = t->kind[token];
+  size_t length = t->text[token].length;
+  return (kind == HB_TOKEN_UNKNOWN || kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_USER) &&
+         length > 0 && length <= HB_MAX_SPECIAL_BYTES;
+}
+
+/* The child of `node` for `byte`, or HB_NO_ENTRY. */
 static uint32_t child_of(const hb_tokenizer *t, uint32_t node, uint8_t byte) {
-  uint32_t child = t->trie[node].child;
-  while (child && t->trie[child].byte != byte) child = t->trie[child].sibling;
+  uint64_t hash = hb_hash_pair(node, byte);
+  uint32_t probe = 0, child;
+  while ((child = hb_table_next(&t->trie_edges, hash, &probe)) != HB_NO_ENTRY)
+    if (t->trie[child].parent == node && t->trie[child].byte == byte) break;
   return child;
 }
 
-static hb_status add_node(hb_tokenizer *t, uint32_t parent, uint8_t byte, uint32_t *out) {
-  if (t->trie_count == t->trie_capacity) {
-    uint32_t capacity = t->trie_capacity ? 2 * t->trie_capacity : 256;
-    hb_trie_node *trie = hb_allocate(t->allocator, (uint64_t)capacity * sizeof *trie);
-    if (!trie || capacity > UINT32_MAX / 4) {
-      hb_release(t->allocator, trie, (uint64_t)capacity * sizeof *trie);
-      return HB_MEMORY;
-    }
-    if (t->trie) memcpy(trie, t->trie, t->trie_count * sizeof *trie);
-    hb_release(t->allocator, t->trie, (uint64_t)t->trie_capacity * sizeof *trie);
-    t->trie = trie;
-    t->trie_capacity = capacity;
-  }
-  *out = t->trie_count++;
-  t->trie[*out] = (hb_trie_node){.byte = byte, .token = HB_NO_TOKEN};
-  if (*out > 0) { /* all but the root hang below another */
-    t->trie[*out].sibling = t->trie[parent].child;
-    t->trie[parent].child = *out;
-  }
-  return HB_OK;
-}
-
-hb_status hb_special_add(hb_tokenizer *t, hb_token token) {
+/* false if the table has no slot for it. */
+static bool add(hb_tokenizer *t, hb_token token) {
   hb_string text = t->text[token];
   uint32_t node = 0;
-  if (text.length == 0 || text.length > HB_MAX_SPECIAL_BYTES) return HB_OK;
-  if (t->trie_count == 0) HB_TRY(add_node(t, 0, 0, &node));
   for (size_t i = 0; i < text.length; i++) {
     uint8_t byte = (uint8_t)text.data[i];
     uint32_t child = child_of(t, node, byte);
-    if (child == 0) HB_TRY(add_node(t, node, byte, &child));
+    if (child == HB_NO_ENTRY) {
+      child = t->trie_count++;
+      t->trie[child] = (hb_trie_node){node, byte, HB_NO_TOKEN};
+      if (!hb_table_add(&t->trie_edges, hb_hash_pair(node, byte), child)) return false;
+    }
     node = child;
   }
   if (t->trie[node].token == HB_NO_TOKEN) t->trie[node].token = token;
+  return true;
+}
+
+hb_status hb_special_create(hb_tokenizer *t, hb_error *error) {
+  uint64_t nodes = 1;
+  for (uint32_t i = 0; i < t->count; i++)
+    if (is_special(t, i)) nodes += t->text[i].length;
+  if (nodes == 1) return HB_OK;
+  if (nodes > HB_TABLE_MAX_ENTRIES)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "special tokens have %u bytes in all",
+                   nodes - 1);
+  t->trie_capacity = (uint32_t)nodes;
+  t->trie = hb_allocate(t->allocator, nodes * sizeof *t->trie);
+  if (!t->trie || !hb_table_create(&t->trie_edges, t->allocator, t->trie_capacity))
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for special tokens");
+  t->trie_count = 1;
+  t->trie[0] = (hb_trie_node){HB_NO_ENTRY, 0, HB_NO_TOKEN};
+  for (uint32_t i = 0; i < t->count; i++)
+    if (is_special(t, i) && !add(t, (hb_token)i))
+      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                     "special tokens are made to collide in a hash table");
   return HB_OK;
 }
 
 hb_token hb_special_match(const hb_tokenizer *t, hb_string text, bool control) {
   hb_token best = HB_NO_TOKEN;
   uint32_t node = 0;
-  if (t->trie_count == 0) return best;
+  if (!t->trie) return best;
   for (size_t i = 0; i < text.length; i++) {
     node = child_of(t, node, (uint8_t)text.data[i]);
-    if (node == 0) break;
+    if (node == HB_NO_ENTRY) break;
     hb_token token = t->trie[node].token;
     if (token != HB_NO_TOKEN && (control || t->kind[token] == HB_TOKEN_USER)) best = token;
   }

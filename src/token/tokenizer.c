@@ -3,7 +3,7 @@
 
 #include "base/half.h"
 
-#define MAX_TOKENS (1u << 22)
+#define MAX_TOKENS HB_TABLE_MAX_ENTRIES
 #define MAX_TOKEN_BYTES (1u << 16)
 #define KEY "tokenizer.ggml."
 
@@ -30,42 +30,31 @@ int hb_printable_to_byte(uint32_t c) {
 
 /* ---- Lookup ---- */
 
-static uint32_t *text_slot(const hb_tokenizer *t, hb_string text) {
-  uint32_t mask = t->index_size - 1;
-  uint32_t at = (uint32_t)hb_hash(text.data, text.length) & mask;
-  while (t->index[at] && !hb_string_equal(t->text[t->index[at] - 1], text)) at = (at + 1) & mask;
-  return &t->index[at];
-}
-
 hb_token hb_tokenizer_lookup(const hb_tokenizer *t, hb_string text) {
-  return (hb_token)*text_slot(t, text) - 1;
-}
-
-static uint32_t *merge_slot(const hb_tokenizer *t, hb_token left, hb_token right) {
-  const hb_token pair[2] = {left, right};
-  uint32_t mask = t->merge_index_size - 1;
-  uint32_t at = (uint32_t)hb_hash(pair, sizeof pair) & mask;
-  for (; t->merge_index[at]; at = (at + 1) & mask) {
-    uint32_t rank = t->merge_index[at] - 1;
-    if (t->merge_left[rank] == left && t->merge_right[rank] == right) break;
-  }
-  return &t->merge_index[at];
+  uint64_t hash = hb_hash(text.data, text.length);
+  uint32_t probe = 0, entry;
+  while ((entry = hb_table_next(&t->texts, hash, &probe)) != HB_NO_ENTRY)
+    if (hb_string_equal(t->text[entry], text)) return (hb_token)entry;
+  return HB_NO_TOKEN;
 }
 
 uint32_t hb_tokenizer_merge_rank(const hb_tokenizer *t, hb_token left, hb_token right) {
-  return *merge_slot(t, left, right) - 1;
-}
-
-static uint32_t table_size(uint64_t count) {
-  uint32_t size = 64;
-  while (size < 2 * count) size *= 2;
-  return size;
+  uint64_t hash = hb_hash_pair((uint32_t)left, (uint32_t)right);
+  uint32_t probe = 0, rank;
+  while ((rank = hb_table_next(&t->merges, hash, &probe)) != HB_NO_ENTRY)
+    if (t->merge_left[rank] == left && t->merge_right[rank] == right) break;
+  return rank;
 }
 
 /* ---- Reading keys ---- */
 
 static hb_status no_memory(uint64_t count, hb_error *error) {
   return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a tokenizer of %u tokens", count);
+}
+
+static hb_status colliding(hb_error *error) {
+  return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                 "the vocabulary or its merges are made to collide in a hash table");
 }
 
 static hb_status wrong_array(const char *key, const char *elements, uint64_t count,
@@ -104,12 +93,10 @@ static hb_status read_texts(hb_tokenizer *t, const hb_value *tokens, hb_error *e
     return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key %S is no array of 1 to %u strings",
                    tokens->key, (uint64_t)MAX_TOKENS);
   t->count = (uint32_t)tokens->count;
-  t->index_size = table_size(t->count);
   t->text = hb_allocate(t->allocator, (uint64_t)t->count * sizeof *t->text);
   t->kind = hb_allocate(t->allocator, t->count);
   t->ends = hb_allocate_zero(t->allocator, t->count);
-  t->index = hb_allocate_zero(t->allocator, (uint64_t)t->index_size * sizeof *t->index);
-  if (!t->text || !t->kind || !t->ends || !t->index) return no_memory(t->count, error);
+  if (!t->text || !t->kind || !t->ends) return no_memory(t->count, error);
   memset(t->kind, HB_TOKEN_NORMAL, t->count);
   uint64_t cursor = 0;
   for (uint32_t i = 0; i < t->count; i++) {
@@ -118,8 +105,23 @@ static hb_status read_texts(hb_tokenizer *t, const hb_value *tokens, hb_error *e
       return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "token %u has %u bytes, more than %u",
                      (uint64_t)i, (uint64_t)t->text[i].length, (uint64_t)MAX_TOKEN_BYTES);
     if (t->text[i].length > t->longest_text) t->longest_text = t->text[i].length;
-    uint32_t *slot = text_slot(t, t->text[i]);
-    if (*slot == 0) *slot = i + 1;
+  }
+  return HB_OK;
+}
+
+/* Text must never turn into these by itself, whoever wrote it. */
+static bool is_out_of_reach(const hb_tokenizer *t, uint32_t token) {
+  uint8_t kind = t->kind[token];
+  return kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_UNKNOWN ||
+         (kind == HB_TOKEN_BYTE && !t->byte_level);
+}
+
+static hb_status index_texts(hb_tokenizer *t, hb_error *error) {
+  if (!hb_table_create(&t->texts, t->allocator, t->count)) return no_memory(t->count, error);
+  for (uint32_t i = 0; i < t->count; i++) {
+    hb_string text = t->text[i];
+    if (is_out_of_reach(t, i) || hb_tokenizer_lookup(t, text) != HB_NO_TOKEN) continue;
+    if (!hb_table_add(&t->texts, hb_hash(text.data, text.length), i)) return colliding(error);
   }
   return HB_OK;
 }
@@ -136,8 +138,6 @@ static hb_status read_kinds(hb_tokenizer *t, const hb_gguf *gguf, hb_error *erro
       return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "token %u has the unknown type %u", (uint64_t)i,
                      (uint64_t)kind);
     t->kind[i] = (uint8_t)kind;
-    if (kind == HB_TOKEN_UNKNOWN || kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_USER)
-      if (hb_special_add(t, (hb_token)i) != HB_OK) return no_memory(t->count, error);
   }
   return HB_OK;
 }
@@ -176,8 +176,24 @@ static hb_status byte_of(hb_string text, uint32_t token, uint32_t *byte, hb_erro
   return HB_OK;
 }
 
+/* Has it U+2581, which stands for a space, behind another character? */
+static bool spans_words(hb_string text) {
+  bool begun = false;
+  for (size_t at = 0; at < text.length;) {
+    uint32_t code_point;
+    at += hb_utf8_decode(text.data + at, text.length - at, &code_point);
+    if (code_point == 0x2581 && begun) return true;
+    begun |= code_point != 0x2581;
+  }
+  return false;
+}
+
 static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  HB_TRY(index_texts(t, error));
   HB_TRY(read_scores(t, gguf, error));
+  t->cuts_words = true;
+  for (uint32_t i = 0; i < t->count && t->cuts_words; i++)
+    t->cuts_words = is_out_of_reach(t, i) || !spans_words(t->text[i]);
   for (uint32_t i = 0; i < t->count; i++) {
     if (t->kind[i] != HB_TOKEN_BYTE) continue;
     uint32_t byte;
@@ -192,10 +208,10 @@ static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_
 /* ---- Byte-level BPE ---- */
 
 /* A merge is "left right"; those whose parts or result are no tokens are passed over. */
-static void add_merge(hb_tokenizer *t, hb_string line) {
+static hb_status add_merge(hb_tokenizer *t, hb_string line, hb_error *error) {
   const char *space = line.length > 1 ? memchr(line.data + 1, ' ', line.length - 1) : NULL;
   char joined[2 * 512];
-  if (!space || line.length - 1 > sizeof joined) return;
+  if (!space || line.length - 1 > sizeof joined) return HB_OK;
   hb_string left = {line.data, (size_t)(space - line.data)};
   hb_string right = {space + 1, line.length - left.length - 1};
   memcpy(joined, left.data, left.length);
@@ -203,14 +219,15 @@ static void add_merge(hb_tokenizer *t, hb_string line) {
   uint32_t rank = t->merge_count;
   hb_token l = hb_tokenizer_lookup(t, left), r = hb_tokenizer_lookup(t, right);
   hb_token result = hb_tokenizer_lookup(t, (hb_string){joined, line.length - 1});
-  if (l == HB_NO_TOKEN || r == HB_NO_TOKEN || result == HB_NO_TOKEN) return;
-  uint32_t *slot = merge_slot(t, l, r);
-  if (*slot) return;
+  if (l == HB_NO_TOKEN || r == HB_NO_TOKEN || result == HB_NO_TOKEN) return HB_OK;
+  if (hb_tokenizer_merge_rank(t, l, r) != HB_NO_ENTRY) return HB_OK;
+  if (!hb_table_add(&t->merges, hb_hash_pair((uint32_t)l, (uint32_t)r), rank))
+    return colliding(error);
   t->merge_left[rank] = l;
   t->merge_right[rank] = r;
   t->merge_result[rank] = result;
   t->merge_count++;
-  *slot = rank + 1;
+  return HB_OK;
 }
 
 static hb_status read_merges(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
@@ -221,19 +238,17 @@ static hb_status read_merges(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err
                    "key " KEY "merges is no array of at most %u strings", (uint64_t)MAX_TOKENS);
   uint64_t bytes = merges->count * sizeof(hb_token);
   t->merge_capacity = (uint32_t)merges->count;
-  t->merge_index_size = table_size(merges->count);
   t->merge_left = hb_allocate(t->allocator, bytes);
   t->merge_right = hb_allocate(t->allocator, bytes);
   t->merge_result = hb_allocate(t->allocator, bytes);
-  t->merge_index =
-      hb_allocate_zero(t->allocator, (uint64_t)t->merge_index_size * sizeof *t->merge_index);
-  if (!t->merge_left || !t->merge_right || !t->merge_result || !t->merge_index)
+  if (!t->merge_left || !t->merge_right || !t->merge_result ||
+      !hb_table_create(&t->merges, t->allocator, t->merge_capacity))
     return no_memory(t->count, error);
   uint64_t cursor = 0;
   for (uint64_t i = 0; i < merges->count; i++) {
     hb_string line;
     HB_TRY(hb_value_next_string(merges, &cursor, &line, error));
-    add_merge(t, line);
+    HB_TRY(add_merge(t, line, error));
   }
   return HB_OK;
 }
@@ -243,6 +258,7 @@ static hb_status prepare_byte_level(hb_tokenizer *t, const hb_gguf *gguf, hb_err
   hb_string name = hb_string_of("default");
   if (pre) HB_TRY(hb_value_string(pre, &name, error));
   t->byte_level = true;
+  HB_TRY(index_texts(t, error));
   t->pretokenizer = hb_pretokenizer_find(name);
   if (!t->pretokenizer)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown pre-tokenizer \"%S\"", name);
@@ -261,23 +277,38 @@ static void mark_end(hb_tokenizer *t, hb_token token) {
   if (token != HB_NO_TOKEN) t->ends[token] = 1;
 }
 
-/* Tokens that end a generation, by their key or, if they are control tokens, by their usual name.
- */
+static bool is_named_like_an_end(hb_string text) {
+  static const char *const names[] = {"<|im_end|>",
+                                      "<|eot_id|>",
+                                      "<|eom_id|>",
+                                      "<|end|>",
+                                      "<end_of_turn>",
+                                      "<|endoftext|>",
+                                      "<|end_of_text|>",
+                                      "<|end_of_turn|>",
+                                      "<end_of_utterance>",
+                                      "<EOT>",
+                                      "[EOS]",
+                                      "</s>",
+                                      u8"<\uff5cend\u2581of\u2581sentence\uff5c>"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (hb_string_equal(text, hb_string_of(names[i]))) return true;
+  return false;
+}
+
+/* Tokens that end a generation, by their key or, if they are special, by their usual name. */
 static hb_status read_ends(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
   static const char *const keys[] = {KEY "eot_token_id", KEY "eom_token_id"};
-  static const char *const names[] = {"<|im_end|>",      "<|eot_id|>",    "<|eom_id|>",
-                                      "<|end|>",         "<end_of_turn>", "<|endoftext|>",
-                                      "<|end_of_text|>", "<EOT>",         "</s>"};
   mark_end(t, t->eos);
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     hb_token token = HB_NO_TOKEN;
     HB_TRY(read_token(t, gguf, keys[i], &token, error));
     mark_end(t, token);
   }
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    hb_token token = hb_tokenizer_lookup(t, hb_string_of(names[i]));
-    if (token != HB_NO_TOKEN && t->kind[token] == HB_TOKEN_CONTROL) mark_end(t, token);
-  }
+  for (uint32_t i = 0; i < t->count; i++)
+    if ((t->kind[i] == HB_TOKEN_CONTROL || t->kind[i] == HB_TOKEN_USER) &&
+        is_named_like_an_end(t->text[i]))
+      mark_end(t, (hb_token)i);
   return HB_OK;
 }
 
@@ -287,6 +318,7 @@ static hb_status build(hb_tokenizer *t, const hb_gguf *gguf, hb_string model,
                        const hb_value *tokens, hb_error *error) {
   HB_TRY(read_texts(t, tokens, error));
   HB_TRY(read_kinds(t, gguf, error));
+  HB_TRY(hb_special_create(t, error));
   if (hb_string_equal(model, hb_string_of("llama")))
     HB_TRY(prepare_sentencepiece(t, gguf, error));
   else if (hb_string_equal(model, hb_string_of("gpt2")))
@@ -331,12 +363,13 @@ void hb_tokenizer_destroy(hb_tokenizer *t) {
   hb_release(a, t->text, (uint64_t)t->count * sizeof *t->text);
   hb_release(a, t->kind, t->count);
   hb_release(a, t->ends, t->count);
-  hb_release(a, t->index, (uint64_t)t->index_size * sizeof *t->index);
+  hb_table_destroy(&t->texts, a);
   hb_release(a, t->score, (uint64_t)t->count * sizeof *t->score);
   hb_release(a, t->merge_left, merges);
   hb_release(a, t->merge_right, merges);
   hb_release(a, t->merge_result, merges);
-  hb_release(a, t->merge_index, (uint64_t)t->merge_index_size * sizeof *t->merge_index);
+  hb_table_destroy(&t->merges, a);
+  hb_table_destroy(&t->trie_edges, a);
   hb_release(a, t->trie, (uint64_t)t->trie_capacity * sizeof *t->trie);
   hb_release(a, t, sizeof *t);
 }

@@ -107,6 +107,58 @@ static void control_tokens_in_a_text_are_text_unless_asked_for(void **state) {
   close_file();
 }
 
+static void plain_text_never_merges_into_a_special_token(void **state) {
+  (void)state;
+  hb_error error = {0};
+  const entry sentencepiece[] = {
+      {"<unk>", UNKNOWN, 9}, {"<s>", CONTROL, 9}, {"<0x41>", BYTE, 9}, {"<", NORMAL, 0},
+      {"s>", NORMAL, -1},    {"s", NORMAL, 0},    {">", NORMAL, 0},    {"<0x", NORMAL, -1},
+      {"<0", NORMAL, -1},    {"0", NORMAL, 0},    {"x", NORMAL, 0},    {"41>", NORMAL, -1},
+      {"41", NORMAL, -1},    {"4", NORMAL, 0},    {"1", NORMAL, 0},
+  };
+  put_header(&file, 0, 5);
+  put_key_string(&file, "tokenizer.ggml.model", "llama");
+  put_vocabulary(sentencepiece, sizeof sentencepiece / sizeof *sentencepiece);
+  put_key(&file, "tokenizer.ggml.add_space_prefix", HB_VALUE_BOOL);
+  put(&file, "", 1);
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT("<s>", 0, 3, 4);
+  EXPECT("<s>", HB_TOKENIZE_SPECIAL, 1);
+  EXPECT("<0x41>", 0, 7, 11);
+  close_file();
+
+  const entry byte_level[] = {
+      {"P", NORMAL, 0}, {"A", NORMAL, 0}, {"PA", CONTROL, 0}, {"!", CONTROL, 0}};
+  put_header(&file, 0, 6);
+  put_key_string(&file, "tokenizer.ggml.model", "gpt2");
+  put_key_string(&file, "tokenizer.ggml.pre", "llama-bpe"); /* takes words that are tokens whole */
+  put_vocabulary(byte_level, 4);
+  put_key_array(&file, "tokenizer.ggml.merges", HB_VALUE_STRING, 1);
+  put_string(&file, "P A");
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT("PA", 0, 0, 1);
+  EXPECT("PA!", HB_TOKENIZE_SPECIAL, 2, 3);
+  EXPECT("P!", 0, 0); /* a byte without a token, where there is no unknown one either */
+  close_file();
+}
+
+static void tokens_may_span_words(void **state) {
+  (void)state;
+  hb_error error = {0};
+  const entry entries[] = {{"\xe2\x96\x81", NORMAL, -1},
+                           {"a", NORMAL, -1},
+                           {"a\xe2\x96\x81", NORMAL, -2},
+                           {"a\xe2\x96\x81"
+                            "a",
+                            NORMAL, -3}};
+  put_header(&file, 0, 4);
+  put_key_string(&file, "tokenizer.ggml.model", "llama");
+  put_vocabulary(entries, 4);
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT("a a", 0, 0, 3);
+  close_file();
+}
+
 static void user_defined_tokens_are_always_taken(void **state) {
   (void)state;
   open_pieces();
@@ -244,6 +296,24 @@ static void a_token_of_more_than_64_kib_is_refused(void **state) {
   expect_refused(HB_MODEL, "token 0");
 }
 
+/* Tokens whose hashes agree in their lower bits, so that a table without limits would take a time
+ * that is quadratic in their number. */
+static void texts_made_to_collide_are_refused(void **state) {
+  (void)state;
+  enum { COUNT = 512 };
+  put_header(&file, 0, 2);
+  put_key_string(&file, "tokenizer.ggml.model", "llama");
+  put_key_array(&file, "tokenizer.ggml.tokens", HB_VALUE_STRING, COUNT);
+  for (uint32_t i = 0, found = 0; found < COUNT; i++) {
+    char text[16];
+    snprintf(text, sizeof text, "%u", i);
+    if (hb_hash(text, strlen(text)) & 0xfff) continue;
+    put_string(&file, text);
+    found++;
+  }
+  expect_refused(HB_UNSUPPORTED, "collide");
+}
+
 static void empty_and_equal_tokens_are_tolerated(void **state) {
   (void)state;
   hb_error error;
@@ -291,6 +361,8 @@ static void unknown_tokenizers_are_named(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(control_tokens_in_a_text_are_text_unless_asked_for),
+      cmocka_unit_test(plain_text_never_merges_into_a_special_token),
+      cmocka_unit_test(tokens_may_span_words),
       cmocka_unit_test(user_defined_tokens_are_always_taken),
       cmocka_unit_test(the_best_score_merges_first_and_bytes_stand_in_for_the_unknown),
       cmocka_unit_test(a_text_longer_than_the_room_is_still_counted),
@@ -301,6 +373,7 @@ int main(void) {
       cmocka_unit_test(arrays_must_have_the_vocabularys_length_and_their_type),
       cmocka_unit_test(byte_tokens_must_be_two_hex_digits),
       cmocka_unit_test(a_token_of_more_than_64_kib_is_refused),
+      cmocka_unit_test(texts_made_to_collide_are_refused),
       cmocka_unit_test(empty_and_equal_tokens_are_tolerated),
       cmocka_unit_test(merges_of_unknown_tokens_are_passed_over),
       cmocka_unit_test(unknown_tokenizers_are_named),
