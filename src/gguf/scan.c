@@ -73,7 +73,7 @@ static hb_status scan_type(scanner *c, hb_value_type *type, progress *out) {
 static hb_status scan_strings(scanner *c, progress *out) {
   *out = GOES_ON;
   while (c->scan->strings_left > 0) {
-    HB_TRY(scan_string(c, 0, HB_GGUF_MAX_HEADER, "a string", out));
+    HB_TRY(scan_string(c, 0, UINT64_MAX, "a string", out));
     if (*out == WAITS) return HB_OK;
     c->scan->cursor = c->at;
     c->scan->strings_left--;
@@ -115,7 +115,7 @@ static hb_status scan_value(scanner *c, progress *out) {
   HB_TRY(scan_type(c, &type, out));
   if (*out == WAITS) return HB_OK;
   if (type == HB_VALUE_ARRAY) return scan_array(c, out);
-  if (type == HB_VALUE_STRING) return scan_string(c, 0, HB_GGUF_MAX_HEADER, "a string", out);
+  if (type == HB_VALUE_STRING) return scan_string(c, 0, UINT64_MAX, "a string", out);
   NEED(hb_value_bytes(type), "a value");
   c->at += hb_value_bytes(type);
   return HB_OK;
@@ -160,7 +160,8 @@ static hb_status check_counts(const scanner *c) {
 }
 
 static hb_status scan_fixed(scanner *c, progress *out) {
-  if (memcmp(c->bytes, "GGUF", c->size < 4 ? (size_t)c->size : 4) != 0)
+  NEED(4, "the header");
+  if (memcmp(c->bytes, "GGUF", 4) != 0)
     return hb_fail(c->error, HB_FORMAT, 0, "the file does not begin with GGUF");
   NEED(HB_GGUF_FIXED_BYTES, "the header");
   HB_TRY(check_version(c, hb_load_u32(c->bytes + 4)));

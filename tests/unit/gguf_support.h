@@ -1,0 +1,123 @@
+/* What the GGUF tests share: bytes put together by hand, an allocator that counts and can fail, and
+ * reading a header in pieces. */
+#ifndef HB_TEST_GGUF_SUPPORT_H
+#define HB_TEST_GGUF_SUPPORT_H
+
+#include "gguf/gguf.h"
+#include "support.h"
+
+/* ---- Bytes ---- */
+
+typedef struct bytes {
+  uint8_t *data;
+  size_t size, capacity;
+} bytes;
+
+static inline void put(bytes *b, const void *data, size_t count) {
+  if (b->size + count > b->capacity) {
+    b->capacity = 2 * (b->size + count);
+    b->data = realloc(b->data, b->capacity);
+    assert_non_null(b->data);
+  }
+  if (count) memcpy(b->data + b->size, data, count);
+  b->size += count;
+}
+
+/* The low `width` bytes of a number, little-endian. */
+static inline void put_number(bytes *b, uint64_t value, int width) {
+  for (int i = 0; i < width; i++) {
+    uint8_t byte = (uint8_t)(value >> 8 * i);
+    put(b, &byte, 1);
+  }
+}
+
+static inline void put_text(bytes *b, const char *text) {
+  put_number(b, strlen(text), 8);
+  put(b, text, strlen(text));
+}
+
+static inline void put_start(bytes *b, uint64_t tensors, uint64_t keys) {
+  put(b, "GGUF", 4);
+  put_number(b, 3, 4);
+  put_number(b, tensors, 8);
+  put_number(b, keys, 8);
+}
+
+static inline void put_key(bytes *b, const char *key, hb_value_type type, uint64_t value,
+                           int width) {
+  put_text(b, key);
+  put_number(b, type, 4);
+  put_number(b, value, width);
+}
+
+/* A tensor of `count` F32 values. */
+static inline void put_tensor(bytes *b, const char *name, uint64_t count, uint64_t offset) {
+  put_text(b, name);
+  put_number(b, 1, 4);
+  put_number(b, count, 8);
+  put_number(b, HB_TYPE_F32, 4);
+  put_number(b, offset, 8);
+}
+
+static inline void put_zeros_to(bytes *b, size_t alignment) {
+  while (b->size % alignment != 0) put_number(b, 0, 1);
+}
+
+/* ---- Memory ---- */
+
+/* Counts what is held, and fails once `left` allocations were made. */
+typedef struct meter {
+  hb_allocator allocator;
+  uint64_t held, peak;
+  uint64_t left;
+} meter;
+
+static inline void *meter_allocate(void *context, size_t size, size_t alignment) {
+  meter *m = context;
+  if (m->left == 0) return NULL;
+  m->left--;
+  m->held += size;
+  if (m->held > m->peak) m->peak = m->held;
+  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+static inline void meter_release(void *context, void *block, size_t size) {
+  ((meter *)context)->held -= size;
+  free(block);
+}
+
+static inline void meter_start(meter *m) {
+  *m = (meter){.allocator = {m, meter_allocate, meter_release}, .left = UINT64_MAX};
+}
+
+/* ---- Reading ---- */
+
+/* Feeds a header in pieces of `piece` bytes until it is done or fails. HB_TRUNCATED if the bytes
+ * end first. */
+static inline hb_status feed_pieces(hb_gguf *g, const uint8_t *data, size_t size, size_t piece,
+                                    size_t *taken, hb_error *error) {
+  bool done = false;
+  *taken = 0;
+  while (!done) {
+    size_t count = size - *taken < piece ? size - *taken : piece, used;
+    if (count == 0) return HB_TRUNCATED;
+    hb_status status = hb_gguf_feed(g, data + *taken, count, &used, &done, error);
+    if (status != HB_OK) return status;
+    *taken += used;
+  }
+  return HB_OK;
+}
+
+/* A reader that has read a sound header whole. */
+static inline hb_gguf *open_gguf(const uint8_t *data, size_t size) {
+  hb_gguf *g;
+  hb_error error = {0};
+  size_t taken;
+  assert_int_equal(hb_gguf_create(NULL, &g, &error), HB_OK);
+  assert_int_equal(hb_gguf_begin_shard(g, size, &error), HB_OK);
+  hb_status status = feed_pieces(g, data, size, SIZE_MAX, &taken, &error);
+  if (status != HB_OK) fail_msg("%s", error.message);
+  return g;
+}
+
+#endif
