@@ -24,6 +24,7 @@ static hb_status does_not_fit(const hb_value *v, hb_error *error) {
 static hb_status element(const hb_value *v, uint64_t index, hb_value_type *type, const uint8_t **at,
                          const char *wanted, hb_error *error) {
   *type = v->type == HB_VALUE_ARRAY ? v->element : v->type;
+  *at = NULL;
   uint32_t bytes = hb_value_bytes(*type);
   if (bytes == 0) return wrong_type(v, wanted, error);
   if (index >= v->count)

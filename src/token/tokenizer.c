@@ -196,7 +196,7 @@ static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_
     t->cuts_words = is_out_of_reach(t, i) || !spans_words(t->text[i]);
   for (uint32_t i = 0; i < t->count; i++) {
     if (t->kind[i] != HB_TOKEN_BYTE) continue;
-    uint32_t byte;
+    uint32_t byte = 0;
     HB_TRY(byte_of(t->text[i], i, &byte, error));
     if (t->byte_token[byte] == HB_NO_TOKEN) t->byte_token[byte] = (hb_token)i;
   }
