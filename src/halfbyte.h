@@ -524,6 +524,54 @@ void hb_generator_accept(hb_generator *generator, const hb_token *tokens, size_t
  * that is now certain. After a finish other than HB_FINISH_NONE, all text has been given out. */
 hb_status hb_generator_next(hb_generator *generator, hb_piece *out, hb_error *error);
 
+/* ---- 11. Quantizing (library halfbyte-compress) -------------------------------------------- */
+
+/* A GGUF model whose tensors can be read in any order: the records of all its files, and their
+ * bytes. `read` fetches `count` bytes that begin at `offset` of file `shard` (0 unless split). */
+typedef struct hb_source {
+  const hb_gguf *gguf;
+  void *context;
+  hb_status (*read)(void *context, uint32_t shard, uint64_t offset, void *bytes, size_t count,
+                    hb_error *error);
+} hb_source;
+
+/* Where the result goes, from its first byte to its last. */
+typedef struct hb_sink {
+  void *context;
+  hb_status (*write)(void *context, const void *bytes, size_t count, hb_error *error);
+} hb_sink;
+
+/* What became of a tensor. */
+typedef struct hb_quantize_report {
+  const hb_tensor *tensor; /* as the source has it */
+  size_t index, count;     /* this is number `index` of `count` tensors */
+  hb_type type;            /* in the result; the tensor's own if it was copied */
+  uint64_t bytes;          /* in the result */
+  double error;            /* sum of squared differences over sum of squares of the values */
+  const char *reason;      /* why it is not of the type that was chosen for it, or NULL */
+} hb_quantize_report;
+
+typedef struct hb_quantize_options {
+  const hb_allocator *allocator;
+  hb_type type;  /* of the matrices: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 or Q8_0 */
+  void *context; /* of the functions below, each of which may be NULL */
+  /* The type for one matrix instead of `type`. */
+  hb_type (*choose)(void *context, const hb_tensor *tensor, hb_type type);
+  void (*report)(void *context, const hb_quantize_report *report);
+  /* Told of `done` bytes of `total` read. A result other than 0 ends the work with HB_ABORTED. */
+  int (*progress)(void *context, uint64_t done, uint64_t total);
+} hb_quantize_options;
+
+/* Writes `source` to `sink` as one GGUF file with its matrices, of any supported type, rounded to
+ * the nearest values of another type. Vectors, norms, biases, positions, RoPE factors and routers
+ * of experts are copied, and so are matrices that have their type already. A matrix whose rows do
+ * not divide into the type's blocks becomes F16, and its report says so. Metadata are copied but for
+ * general.file_type, general.quantization_version and split.*. HB_MODEL if a value to be converted
+ * is not finite or too large for the type. Needs less than 1 MiB besides a copy of the records,
+ * however large the tensors are. */
+hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
+                      const hb_sink *sink, hb_error *error);
+
 /* ---- 12. Host helpers (library halfbyte-host) ---------------------------------------------- */
 
 /* Processors that this process may use: from 1 to HB_MAX_THREADS. */
@@ -569,6 +617,13 @@ typedef struct hb_file {
 
 hb_status hb_file_open(const char *path, hb_file *out, hb_error *error);
 void hb_file_close(hb_file *file);
+
+/* Opens the files of a model (of a split one, the first is given), whatever its architecture, as
+ * hb_quantize takes them. The same holds for them as for hb_load_file. */
+hb_status hb_source_open(const char *path, hb_source *out, hb_error *error);
+void hb_source_close(hb_source *source);
+/* 1 if `path` leads to one of the files of a source from hb_source_open. */
+int hb_source_includes(const hb_source *source, const char *path);
 
 /* A file that appears under its name only when it is complete: written under a temporary name in
  * the same folder, flushed to the disk and renamed. Devices and pipes are written directly. */

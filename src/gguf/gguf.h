@@ -33,6 +33,9 @@ uint64_t hb_gguf_data_start(const hb_gguf *gguf);  /* file offset of the current
 uint64_t hb_gguf_data_bytes(const hb_gguf *gguf);  /* up to the end of its last tensor */
 uint32_t hb_gguf_alignment(const hb_gguf *gguf);   /* of the current shard */
 
+/* File offset of the data of a shard whose header is complete; else 0. */
+uint64_t hb_gguf_shard_data_start(const hb_gguf *gguf, uint32_t shard);
+
 /* After the last shard: all shards are there, and split.tensors.count agrees. */
 hb_status hb_gguf_check_complete(const hb_gguf *gguf, hb_error *error);
 

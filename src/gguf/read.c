@@ -380,6 +380,10 @@ uint64_t hb_gguf_data_start(const hb_gguf *g) {
   return current(g) ? current(g)->data_start : 0;
 }
 
+uint64_t hb_gguf_shard_data_start(const hb_gguf *g, uint32_t shard) {
+  return shard < g->shard_count ? g->shards[shard]->data_start : 0;
+}
+
 uint64_t hb_gguf_data_bytes(const hb_gguf *g) {
   return current(g) ? current(g)->data_bytes : 0;
 }
