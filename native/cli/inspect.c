@@ -1,7 +1,5 @@
 #include "commands.h"
 #include "common.h"
-#include "../host/header.h"
-#include "quant/quant.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -205,11 +203,11 @@ static int inspect_file(const hb_gguf *gguf, const cli_options *options) {
 }
 
 static int inspect(const cli_options *options) {
-  hb_gguf *gguf;
+  hb_source source;
   hb_error error;
-  if (hb_read_header(options->operands[0], &gguf, &error) != HB_OK) return cli_fail_error(&error);
-  int code = inspect_file(gguf, options);
-  hb_gguf_destroy(gguf);
+  if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
+  int code = inspect_file(source.gguf, options);
+  hb_source_close(&source);
   return code;
 }
 

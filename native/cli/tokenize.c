@@ -1,6 +1,5 @@
 #include "commands.h"
 #include "common.h"
-#include "../host/header.h"
 #include "token/tokenizer.h"
 
 #include <inttypes.h>
@@ -38,18 +37,18 @@ static int tokenize_with(const hb_tokenizer *tokenizer, const cli_options *optio
 
 /* Needs the header alone, so that vocabulary-only files work too. */
 static int tokenize(const cli_options *options) {
-  hb_gguf *gguf;
+  hb_source source;
   hb_tokenizer *tokenizer;
   hb_error error;
-  if (hb_read_header(options->model, &gguf, &error) != HB_OK) return cli_fail_error(&error);
+  if (hb_source_open(options->model, &source, &error) != HB_OK) return cli_fail_error(&error);
   int code;
-  if (hb_tokenizer_create(gguf, NULL, &tokenizer, &error) == HB_OK) {
+  if (hb_tokenizer_create(source.gguf, NULL, &tokenizer, &error) == HB_OK) {
     code = tokenize_with(tokenizer, options);
     hb_tokenizer_destroy(tokenizer);
   } else {
     code = cli_fail_error(&error);
   }
-  hb_gguf_destroy(gguf);
+  hb_source_close(&source);
   return code;
 }
 

@@ -21,9 +21,20 @@ hb_status hb_host_name_path(hb_error *error, const char *path, hb_status status)
   return hb_fail(error, status, copy.offset, "%s: %s", hb_host_short_path(path), copy.message);
 }
 
+char *hb_host_copy_text(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = malloc(size);
+  if (copy) memcpy(copy, text, size);
+  return copy;
+}
+
 #ifdef _WIN32
 
 #include <stdio.h>
+
+bool hb_host_same_file(const char *a, const char *b) {
+  return _stricmp(a, b) == 0;
+}
 
 static hb_status read_all(FILE *stream, const char *path, hb_file *out, hb_error *error) {
   if (_fseeki64(stream, 0, SEEK_END) != 0) return hb_host_fail_io(error, "read", path);
@@ -62,6 +73,12 @@ void hb_file_close(hb_file *file) {
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+bool hb_host_same_file(const char *a, const char *b) {
+  struct stat first, second;
+  return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
 
 #define READ_AT_ONCE ((size_t)1 << 20)
 

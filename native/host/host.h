@@ -19,4 +19,10 @@ hb_status hb_host_fail_io(hb_error *error, const char *verb, const char *path);
 /* Puts a path before the sentence of an error; returns `status`, which may be HB_OK. */
 hb_status hb_host_name_path(hb_error *error, const char *path, hb_status status);
 
+/* A copy from malloc, or NULL. */
+char *hb_host_copy_text(const char *text);
+
+/* Whether two paths lead to the same existing file. */
+bool hb_host_same_file(const char *a, const char *b);
+
 #endif

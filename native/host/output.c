@@ -26,18 +26,11 @@ static hb_status no_memory(hb_error *error, const char *path) {
   return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write %s", hb_host_short_path(path));
 }
 
-static char *copy_text(const char *text) {
-  size_t size = strlen(text) + 1;
-  char *copy = malloc(size);
-  if (copy) memcpy(copy, text, size);
-  return copy;
-}
-
 #ifdef _WIN32
 
 static char *resolve(const char *path, bool *replaceable) {
   *replaceable = true;
-  return copy_text(path);
+  return hb_host_copy_text(path);
 }
 
 static FILE *create_new(const char *path, const char *like) {
@@ -60,10 +53,10 @@ static bool move_over(const char *from, const char *to) {
 static char *resolve(const char *path, bool *replaceable) {
   struct stat info;
   *replaceable = true;
-  if (stat(path, &info) != 0) return copy_text(path);
+  if (stat(path, &info) != 0) return hb_host_copy_text(path);
   *replaceable = S_ISREG(info.st_mode);
   char *real = realpath(path, NULL);
-  return real ? real : copy_text(path);
+  return real ? real : hb_host_copy_text(path);
 }
 
 /* A new file with the permissions of the one that it will replace. */

@@ -40,13 +40,17 @@ hb_status hb_shards_find(const char *path, shard_set *out, hb_error *error) {
   return HB_OK;
 }
 
-hb_status hb_shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
-                         hb_error *error) {
+void hb_shards_name(const shard_set *set, uint32_t index, char *name) {
   if (set->count == 1) {
     memcpy(name, set->path, set->name_capacity);
   } else {
     snprintf(name, set->name_capacity, "%.*s-%05u-of-%05u%s", (int)set->stem, set->path,
              (unsigned)(index + 1), (unsigned)set->count, set->extension);
   }
+}
+
+hb_status hb_shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
+                         hb_error *error) {
+  hb_shards_name(set, index, name);
   return hb_file_open(name, file, error);
 }

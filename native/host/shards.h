@@ -14,6 +14,9 @@ typedef struct shard_set {
 
 hb_status hb_shards_find(const char *path, shard_set *out, hb_error *error);
 
+/* Writes the path of file `index` to `name`, of name_capacity bytes. */
+void hb_shards_name(const shard_set *set, uint32_t index, char *name);
+
 /* Opens file `index`; its path goes to `name`, of name_capacity bytes. */
 hb_status hb_shards_open(const shard_set *set, uint32_t index, char *name, hb_file *file,
                          hb_error *error);

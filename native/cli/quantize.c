@@ -1,0 +1,92 @@
+#include "commands.h"
+#include "common.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef struct job {
+  progress bar;
+  uint64_t tensors, converted;
+  uint64_t bytes_before, bytes_after, values;
+  double worst; /* relative squared error of a tensor */
+} job;
+
+static void report(void *context, const hb_quantize_report *r) {
+  job *j = context;
+  const hb_tensor *t = r->tensor;
+  j->tensors++;
+  j->bytes_before += t->bytes;
+  j->bytes_after += r->bytes;
+  j->values += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+  if (r->type != t->type) j->converted++;
+  if (r->error > j->worst) j->worst = r->error;
+  if (!r->reason) return;
+  progress_end(&j->bar);
+  cli_print_string(t->name);
+  printf(": %s, as %s\n", hb_type_name(r->type), r->reason);
+}
+
+static int advance(void *context, uint64_t done, uint64_t total) {
+  return progress_report(&((job *)context)->bar, done, total);
+}
+
+static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_error *error) {
+  return hb_output_write(output, bytes, count, error);
+}
+
+static int quantize_to(const hb_source *source, const cli_options *options, hb_output *output) {
+  job j = {0};
+  hb_quantize_options quantize_options = {
+      .type = options->type, .context = &j, .report = report, .progress = advance};
+  hb_sink sink = {output, write_bytes};
+  hb_error error;
+  progress_begin(&j.bar, "quantizing");
+  hb_status status = hb_quantize(source, &quantize_options, &sink, &error);
+  progress_end(&j.bar);
+  if (status == HB_OK) status = hb_output_commit(output, &error);
+  if (status != HB_OK) return cli_fail_error(&error);
+
+  char before[24], after[24];
+  printf("%" PRIu64 " of %" PRIu64 " tensors converted: %s -> %s, %.3f bits/weight, "
+         "relative squared error at most %.3g\n",
+         j.converted, j.tensors, cli_size(j.bytes_before, before), cli_size(j.bytes_after, after),
+         j.values ? 8.0 * (double)j.bytes_after / (double)j.values : 0, j.worst);
+  return CLI_OK;
+}
+
+static int quantize_source(const hb_source *source, const cli_options *options) {
+  hb_output *output;
+  hb_error error;
+  if (hb_source_includes(source, options->operands[1]))
+    return cli_fail("%s is an input file; give another name to write", options->operands[1]);
+  interrupt_catch(); /* so that the temporary file goes away */
+  if (hb_output_create(options->operands[1], &output, &error) != HB_OK)
+    return cli_fail_error(&error);
+  int code = quantize_to(source, options, output);
+  hb_output_destroy(output);
+  return code;
+}
+
+static int quantize(const cli_options *options) {
+  hb_source source;
+  hb_error error;
+  if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
+  int code = quantize_source(&source, options);
+  hb_source_close(&source);
+  return code;
+}
+
+const cli_command command_quantize = {
+    .name = "quantize",
+    .operands = "IN OUT",
+    .summary = "Writes a model with its matrices in another type",
+    .details = "Rounds to nearest. A matrix whose rows do not divide into the type's blocks falls "
+               "back to\n"
+               "a type that fits, and a line says so.",
+    .takes = CLI_BIT(TYPE),
+    .needs = CLI_BIT(TYPE),
+    .least_operands = 2,
+    .most_operands = 2,
+    .run = quantize,
+};
