@@ -60,6 +60,7 @@ const suites = [
   { name: 'aarch64', builds: ['aarch64'], ...ctest('aarch64') },
   { name: 'fuzz', builds: ['fuzz'], limit: 60 * minutes, ...nodeTests('fuzz') },
   { name: 'cli', builds: ['native'], ...nodeTests('cli') },
+  { name: 'js', builds: [], ...nodeTests('js') },
   { name: 'node', groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('node') },
   { name: 'node20', builds: ['native', 'wasm'], node: 20, ...nodeTests('node') },
   { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
