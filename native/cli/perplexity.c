@@ -4,7 +4,6 @@
 #include "commands.h"
 #include "evaluate.h"
 #include "kernel/kernel.h"
-#include "terminal.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -50,22 +49,18 @@ static bool run_chunks(const cli_engine *engine, const cli_tokens *tokens, size_
   hb_tokenizer_info info;
   hb_tokenizer_get_info(engine->tokenizer, &info);
   progress bar;
-  progress_begin(&bar, "measuring");
-  bool running = terminal_is(STREAM_OUT);
+  char estimate[40] = "measuring";
+  progress_begin(&bar, estimate);
   for (size_t i = 0; i < chunks; i++) {
     cli_tokens chunk = {tokens->data + i * context, context};
     if (info.add_bos && info.bos != HB_NO_TOKEN) chunk.data[0] = info.bos;
     s->chunk = &chunk;
     hb_session_rewind(engine->session, 0);
     if (!evaluate(engine, &chunk, context / 2, SPLIT_WHOLE, score_row, s)) return false;
+    snprintf(estimate, sizeof estimate, "PPL %.4f", perplexity_of(s));
     progress_update(&bar, i + 1, chunks);
-    if (running) {
-      printf("[%zu]%.4f ", i + 1, perplexity_of(s));
-      fflush(stdout);
-    }
   }
   progress_end(&bar);
-  if (running) printf("\n");
   return true;
 }
 

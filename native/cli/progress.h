@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 typedef struct progress {
-  const char *label;
+  const char *label; /* may change between drawings */
   bool shown;      /* stderr is a terminal */
   double drawn_at; /* hb_clock() of the last drawing */
 } progress;
