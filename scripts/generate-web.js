@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const header = readFileSync(new URL('../src/halfbyte.h', import.meta.url), 'utf8');
+const joined = header.replace(/\\\n/g, ''); // lines that go on
 const target = new URL('../web/generated.js', import.meta.url);
 
 /** The rows of an X-macro list, each an array of its arguments without quotes. */
@@ -30,7 +31,7 @@ function members(prefix) {
 
 /** The number of a #define. */
 function define(name) {
-  const found = new RegExp(`#define ${name} \\(?(-?\\d+)u?\\)?\\s`).exec(header);
+  const found = new RegExp(`#define ${name}\\s+\\(?(-?\\d+)u?\\)?\\s`).exec(joined);
   if (!found) throw new Error(`${name} not found`);
   return found[1];
 }
