@@ -43,6 +43,64 @@ static bool is_sign_or_backtick(const hb_characters *c, size_t at) {
   return is_sign(c, at) || c->code_point[at] == '`';
 }
 
+/* [^\r\n\p{L}\p{N}] */
+static bool leads_word(const hb_characters *c, size_t at) {
+  return !is(c, at, HB_UNICODE_LETTER | HB_UNICODE_NUMBER) && !is_newline(c, at);
+}
+
+/* [\p{L}\p{M}] */
+static bool is_letter_or_mark(const hb_characters *c, size_t at) {
+  return is(c, at, HB_UNICODE_LETTER | HB_UNICODE_MARK);
+}
+
+/* [^\s\p{L}\p{M}\p{N}] */
+static bool is_symbol_no_mark(const hb_characters *c, size_t at) {
+  return is_symbol(c, at) && !is(c, at, HB_UNICODE_MARK);
+}
+
+/* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] */
+static bool is_not_lower(const hb_characters *c, size_t at) {
+  return is_letter_or_mark(c, at) && !is(c, at, HB_UNICODE_LOWER);
+}
+
+/* [\p{Ll}\p{Lm}\p{Lo}\p{M}] */
+static bool is_not_upper(const hb_characters *c, size_t at) {
+  return is_letter_or_mark(c, at) && !is(c, at, HB_UNICODE_UPPER);
+}
+
+/* [\r\n/] */
+static bool is_newline_or_slash(const hb_characters *c, size_t at) {
+  return is_newline(c, at) || c->code_point[at] == '/';
+}
+
+/* [\p{P}\p{S}] */
+static bool is_sign_of_any_kind(const hb_characters *c, size_t at) {
+  return is(c, at, HB_UNICODE_PUNCTUATION | HB_UNICODE_SYMBOL);
+}
+
+/* [^\r\n\p{L}\p{P}\p{S}] */
+static bool leads_marked_word(const hb_characters *c, size_t at) {
+  return !is(c, at, HB_UNICODE_LETTER | HB_UNICODE_PUNCTUATION | HB_UNICODE_SYMBOL) &&
+         !is_newline(c, at);
+}
+
+/* [A-Za-z] */
+static bool is_ascii_letter(const hb_characters *c, size_t at) {
+  return c->code_point[at] < 0x80 && is_letter(c, at);
+}
+
+/* [!-/:-@[-`{-~] */
+static bool is_ascii_punctuation(const hb_characters *c, size_t at) {
+  uint32_t p = c->code_point[at];
+  return p > ' ' && p < 0x7f && !is(c, at, HB_UNICODE_LETTER | HB_UNICODE_NUMBER);
+}
+
+/* [一-龥぀-ゟ゠-ヿ] */
+static bool is_han_or_kana(const hb_characters *c, size_t at) {
+  uint32_t p = c->code_point[at];
+  return (p >= 0x4e00 && p <= 0x9fa5) || (p >= 0x3040 && p <= 0x30ff);
+}
+
 /* [一-龥ࠀ-一가-퟿] */
 static bool is_cjk(const hb_characters *c, size_t at) {
   uint32_t p = c->code_point[at];
@@ -58,12 +116,12 @@ static size_t run(const hb_characters *c, size_t at, size_t end, class_test of_c
   return n;
 }
 
-/* One optional character of `before`, then one or more of `of_class`; the two never overlap. */
+/* One optional character of `before`, then one or more of `of_class`. */
 static size_t run_after(const hb_characters *c, size_t at, size_t end, class_test before,
                         class_test of_class) {
   size_t skip = at < end && before(c, at) ? 1 : 0;
   size_t n = run(c, at + skip, end, of_class);
-  return n > 0 ? skip + n : 0;
+  return n > 0 ? skip + n : run(c, at, end, of_class); /* a class may be both */
 }
 
 static bool is_blank(const hb_characters *c, size_t at) {
@@ -78,7 +136,7 @@ static uint32_t lower(uint32_t p) {
 
 /* 's|'t|'re|'ve|'m|'ll|'d, with (?i) where `any_case`. */
 static size_t contraction(const hb_characters *c, size_t at, size_t end, bool any_case) {
-  if (c->code_point[at] != '\'' || at + 1 >= end) return 0;
+  if (at + 1 >= end || c->code_point[at] != '\'') return 0;
   uint32_t a = c->code_point[at + 1], b = at + 2 < end ? c->code_point[at + 2] : 0;
   if (any_case) {
     a = lower(a);
@@ -102,6 +160,17 @@ static size_t lines(const hb_characters *c, size_t at, size_t end) {
   return n;
 }
 
+/* \p{N}{1,most} */
+static size_t digits(const hb_characters *c, size_t at, size_t end, size_t most) {
+  return run(c, at, end - at > most ? at + most : end, is_number);
+}
+
+/* \s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t blank_space(const hb_characters *c, size_t at, size_t end) {
+  size_t n = lines(c, at, end);
+  return n > 0 ? n : spaces(c, at, end);
+}
+
 /* ---- Whole patterns ---- */
 
 /* GPT-2: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
@@ -113,20 +182,16 @@ static size_t match_gpt2(const hb_characters *c, size_t at, size_t end) {
   return n > 0 ? n : spaces(c, at, end);
 }
 
-/* Llama 3 with up to `digits` digits a word: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|
- * \p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
-static size_t match_llama3_digits(const hb_characters *c, size_t at, size_t end, size_t digits) {
+/* Llama 3 with up to `most` digits a word: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|
+ * \p{N}{1,most}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t match_llama3_digits(const hb_characters *c, size_t at, size_t end, size_t most) {
   size_t n = contraction(c, at, end, true);
-  if (n > 0) return n;
-  size_t skip = is_letter(c, at) || is_number(c, at) || is_newline(c, at) ? 0 : 1;
-  n = run(c, at + skip, end, is_letter);
-  if (n > 0) return skip + n;
-  n = run(c, at, at + digits < end ? at + digits : end, is_number);
+  if (n == 0) n = run_after(c, at, end, leads_word, is_letter);
+  if (n == 0) n = digits(c, at, end, most);
   if (n > 0) return n;
   n = run_after(c, at, end, is_blank, is_symbol);
   if (n > 0) return n + run(c, at + n, end, is_newline);
-  n = lines(c, at, end);
-  return n > 0 ? n : spaces(c, at, end);
+  return blank_space(c, at, end);
 }
 
 static size_t match_llama3(const hb_characters *c, size_t at, size_t end) {
@@ -135,6 +200,83 @@ static size_t match_llama3(const hb_characters *c, size_t at, size_t end) {
 
 static size_t match_qwen2(const hb_characters *c, size_t at, size_t end) {
   return match_llama3_digits(c, at, end, 1);
+}
+
+/* Qwen 3.5: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|
+ *  ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t match_qwen35(const hb_characters *c, size_t at, size_t end) {
+  size_t n = contraction(c, at, end, true);
+  if (n == 0) n = run_after(c, at, end, leads_word, is_letter_or_mark);
+  if (n == 0) n = digits(c, at, end, 1);
+  if (n > 0) return n;
+  n = run_after(c, at, end, is_blank, is_symbol_no_mark);
+  if (n > 0) return n + run(c, at + n, end, is_newline);
+  return blank_space(c, at, end);
+}
+
+/* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ : where nothing follows that is not
+ * upper case, the first part gives back up to the last character that both may take. */
+static size_t cased_word(const hb_characters *c, size_t at, size_t end) {
+  size_t first = run(c, at, end, is_not_lower);
+  size_t second = run(c, at + first, end, is_not_upper);
+  if (second > 0) return first + second;
+  while (first > 0 && !is_not_upper(c, at + first - 1)) first--;
+  return first;
+}
+
+/* [^\r\n\p{L}\p{N}]?A|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*
+ * with the cased word A. Where A fails, nothing is left for the last part to take. */
+static size_t word_in_case(const hb_characters *c, size_t at, size_t end) {
+  size_t skip = leads_word(c, at) ? 1 : 0;
+  size_t n = cased_word(c, at + skip, end);
+  if (n > 0) return skip + n;
+  n = skip ? cased_word(c, at, end) : 0;
+  return n > 0 ? n : run_after(c, at, end, leads_word, is_not_lower);
+}
+
+/* What follows the words of Tekken and GPT-4o:
+ *  ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t between_words(const hb_characters *c, size_t at, size_t end) {
+  size_t n = run_after(c, at, end, is_blank, is_symbol);
+  if (n > 0) return n + run(c, at + n, end, is_newline_or_slash);
+  return blank_space(c, at, end);
+}
+
+/* Mistral's Tekken: words in case, \p{N}, what is between */
+static size_t match_tekken(const hb_characters *c, size_t at, size_t end) {
+  size_t n = word_in_case(c, at, end);
+  if (n == 0) n = digits(c, at, end, 1);
+  return n > 0 ? n : between_words(c, at, end);
+}
+
+/* GPT-4o: words in case, each with (?i:'s|'t|'re|'ve|'m|'ll|'d)?, \p{N}{1,3}, what is between */
+static size_t match_gpt4o(const hb_characters *c, size_t at, size_t end) {
+  size_t n = word_in_case(c, at, end);
+  if (n > 0) return n + contraction(c, at + n, end, true);
+  n = digits(c, at, end, 3);
+  return n > 0 ? n : between_words(c, at, end);
+}
+
+/* DeepSeek V3, last stage: [!-/:-@[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|
+ *  ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t match_deepseek3(const hb_characters *c, size_t at, size_t end) {
+  size_t n = is_ascii_punctuation(c, at) ? run(c, at + 1, end, is_ascii_letter) : 0;
+  if (n > 0) return 1 + n;
+  n = run_after(c, at, end, leads_marked_word, is_letter_or_mark);
+  if (n > 0) return n;
+  n = run_after(c, at, end, is_blank, is_sign_of_any_kind);
+  if (n > 0) return n + run(c, at + n, end, is_newline);
+  return blank_space(c, at, end);
+}
+
+/* \p{N}{1,3} */
+static size_t match_up_to_three(const hb_characters *c, size_t at, size_t end) {
+  return digits(c, at, end, 3);
+}
+
+/* [一-龥぀-ゟ゠-ヿ]+ */
+static size_t match_han_or_kana(const hb_characters *c, size_t at, size_t end) {
+  return run(c, at, end, is_han_or_kana);
 }
 
 /* \p{N} */
@@ -187,42 +329,45 @@ static size_t match_cjk(const hb_characters *c, size_t at, size_t end) {
 
 /* ---- The table: names as llama.cpp gives them ---- */
 
-#define GPT2_STAGES {match_gpt2}
-#define LLAMA3_STAGES {match_llama3}
-#define QWEN2_STAGES {match_qwen2}
-#define STARCODER_STAGES {match_number, match_gpt2}
-#define DEFAULT_STAGES {match_signs, match_gpt2, match_numbers, match_three_digits}
-
 static const hb_pretokenizer pretokenizers[] = {
-    {.name = "default", .stages = DEFAULT_STAGES},
-    {.name = "gpt-2", .stages = GPT2_STAGES},
-    {.name = "gpt2", .stages = GPT2_STAGES},
-    {.name = "phi-2", .stages = GPT2_STAGES},
-    {.name = "mpt", .stages = GPT2_STAGES},
-    {.name = "olmo", .stages = GPT2_STAGES},
-    {.name = "jais", .stages = GPT2_STAGES},
-    {.name = "llama-bpe", .stages = LLAMA3_STAGES, .ignore_merges = true, .add_bos = true},
-    {.name = "llama3", .stages = LLAMA3_STAGES, .ignore_merges = true, .add_bos = true},
-    {.name = "llama-v3", .stages = LLAMA3_STAGES, .ignore_merges = true, .add_bos = true},
-    {.name = "falcon3", .stages = LLAMA3_STAGES, .ignore_merges = true, .add_bos = true},
-    {.name = "smaug-bpe", .stages = LLAMA3_STAGES},
-    {.name = "dbrx", .stages = LLAMA3_STAGES},
-    {.name = "qwen2", .stages = QWEN2_STAGES},
-    {.name = "deepseek-r1-qwen", .stages = QWEN2_STAGES},
-    {.name = "stablelm2", .stages = QWEN2_STAGES},
-    {.name = "smollm", .stages = STARCODER_STAGES},
-    {.name = "starcoder", .stages = STARCODER_STAGES},
-    {.name = "refact", .stages = STARCODER_STAGES},
-    {.name = "command-r", .stages = STARCODER_STAGES},
-    {.name = "codeshell", .stages = STARCODER_STAGES},
-    {.name = "falcon", .stages = {match_signs_and_backticks, match_gpt2, match_three_digits}},
-    {.name = "deepseek-coder",
+    {.names = "default", .stages = {match_signs, match_gpt2, match_numbers, match_three_digits}},
+    {.names = "gpt-2 gpt2 phi-2 mpt olmo jais gigachat a.x-4.0 mellum exaone4 trillion "
+              "granite-docling",
+     .stages = {match_gpt2}},
+    {.names = "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2",
+     .stages = {match_llama3},
+     .ignore_merges = true,
+     .add_bos = true},
+    {.names = "smaug-bpe dbrx glm4 chatglm-bpe", .stages = {match_llama3}},
+    {.names = "qwen2 deepseek-r1-qwen stablelm2 megrez kormo hunyuan grok-2",
+     .stages = {match_qwen2}},
+    {.names = "qwen35", .stages = {match_qwen35}},
+    {.names = "starcoder smollm refact command-r codeshell exaone minerva-7b",
+     .stages = {match_number, match_gpt2}},
+    {.names = "falcon", .stages = {match_signs_and_backticks, match_gpt2, match_three_digits}},
+    {.names = "deepseek-coder",
      .stages = {match_newline, match_letters, match_punctuation, match_cjk, match_number}},
+    {.names = "deepseek-v3 hunyuan-dense",
+     .stages = {match_up_to_three, match_han_or_kana, match_deepseek3}},
+    {.names = "tekken", .stages = {match_tekken}, .ignore_merges = true, .add_bos = true},
+    {.names = "gpt-4o llama4 kanana2 minimax-m2", .stages = {match_gpt4o}},
 };
+
+/* Is `name` one of those words? */
+static bool is_among(const char *words, hb_string name) {
+  for (const char *word = words; *word;) {
+    size_t length = 0;
+    while (word[length] && word[length] != ' ') length++;
+    if (hb_string_equal((hb_string){word, length}, name)) return true;
+    word += length;
+    while (*word == ' ') word++;
+  }
+  return false;
+}
 
 const hb_pretokenizer *hb_pretokenizer_find(hb_string name) {
   for (size_t i = 0; i < sizeof pretokenizers / sizeof *pretokenizers; i++)
-    if (hb_string_equal(hb_string_of(pretokenizers[i].name), name)) return &pretokenizers[i];
+    if (is_among(pretokenizers[i].names, name)) return &pretokenizers[i];
   return NULL;
 }
 

@@ -20,7 +20,7 @@ typedef size_t (*hb_matcher)(const hb_characters *c, size_t at, size_t end);
 #define HB_MAX_STAGES 5
 
 typedef struct hb_pretokenizer {
-  const char *name;
+  const char *names; /* that the file may give it, with spaces between */
   /* Each stage cuts every piece of the stage before into matches and what lies between them. */
   hb_matcher stages[HB_MAX_STAGES];
   bool ignore_merges; /* a word that is a token is taken whole */

@@ -255,8 +255,9 @@ static hb_status read_merges(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err
 
 static hb_status prepare_byte_level(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
   const hb_value *pre = hb_gguf_value(gguf, KEY "pre");
-  hb_string name = hb_string_of("default");
+  hb_string name = {"", 0};
   if (pre) HB_TRY(hb_value_string(pre, &name, error));
+  if (name.length == 0) name = hb_string_of("default");
   t->byte_level = true;
   HB_TRY(index_texts(t, error));
   t->pretokenizer = hb_pretokenizer_find(name);

@@ -5,12 +5,16 @@ uint8_t hb_unicode_class(uint32_t code_point) {
   if (code_point > 0x10ffff) return 0;
   while (high - low > 1) { /* the run that holds it lies in low..high-1 */
     uint32_t middle = (low + high) / 2;
-    if (hb_unicode_runs[middle] >> 4 <= code_point)
+    if (hb_unicode_runs[middle] >> 8 <= code_point)
       low = middle;
     else
       high = middle;
   }
-  return hb_unicode_runs[low] & 15;
+  uint8_t class_of = (uint8_t)hb_unicode_runs[low];
+  const uint8_t both = HB_UNICODE_UPPER | HB_UNICODE_LOWER;
+  if ((class_of & both) != both) return class_of;
+  bool odd = (code_point - (hb_unicode_runs[low] >> 8)) & 1;
+  return HB_UNICODE_LETTER | (odd ? HB_UNICODE_LOWER : HB_UNICODE_UPPER);
 }
 
 uint32_t hb_utf8_length(uint8_t lead) {

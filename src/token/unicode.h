@@ -4,14 +4,20 @@
 
 #include "base/base.h"
 
-/* Bits of a class; a code point has at most one of the first three. */
+/* Bits of a class. */
 enum {
   HB_UNICODE_LETTER = 1,      /* \p{L} */
   HB_UNICODE_NUMBER = 2,      /* \p{N} */
   HB_UNICODE_PUNCTUATION = 4, /* \p{P} */
   HB_UNICODE_SPACE = 8,       /* \s */
+  HB_UNICODE_UPPER = 16,      /* \p{Lu} and \p{Lt}, letters too */
+  HB_UNICODE_LOWER = 32,      /* \p{Ll}, letters too */
+  HB_UNICODE_MARK = 64,       /* \p{M} */
+  HB_UNICODE_SYMBOL = 128,    /* \p{S} */
 };
 
+/* Runs of code points of one class: the first code point << 8 | class. A run of upper and lower
+ * case alternates between them, beginning with upper. */
 extern const uint32_t hb_unicode_runs[]; /* unicode_table.c */
 extern const uint32_t hb_unicode_run_count;
 
