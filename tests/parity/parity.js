@@ -103,7 +103,7 @@ for (const model of models) {
   await forEachAtOnce(cases, async ({ target, split, threads }) => {
     const got = await hash(target, model, threads, split);
     if (got === expected && /^[0-9a-f]{64}$/.test(got)) agree.set(target, agree.get(target) + 1);
-    else differences.push(`${name}, ${target.name}, ${threads} threads, ${split}: ${got}`);
+    else differences.push(`${name} on ${target.name}, ${threads} threads, ${split}: ${got}`);
   });
   if (differences.length === before) passed++;
   row(name, [...agree.values()], expected);
@@ -112,7 +112,8 @@ for (const model of models) {
 console.log(`\nEach cell counts the equal runs of ${splits.length * threadCounts.length}: prefill ${splits.join(', ')}; ${threadCounts.join(', ')} threads.`);
 for (const target of absent) console.log(`skipped: this machine cannot run ${target.name}`);
 if (models.length === 1) console.log('skipped: no shared data, so the default model alone was run');
-for (const difference of differences) console.log(`DIFFERS ${difference}`);
+for (const difference of differences.slice(0, 20)) console.log(`DIFFERS ${difference}`);
+if (differences.length > 20) console.log(`... and ${differences.length - 20} runs more`);
 const skipped = absent.length + (models.length === 1 ? 1 : 0);
 console.log(`\n${passed} passed, ${models.length - passed} failed, ${skipped} skipped`);
 process.exitCode = passed === models.length ? 0 : 1;
