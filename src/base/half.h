@@ -27,19 +27,17 @@ static inline float hb_f32_of_f16(uint16_t h) {
   return hb_f32_of_bits(u | sign);
 }
 
-/* Rounds to nearest even; overflows to infinity; NaN becomes the quiet NaN 0x7e00 with its sign. */
+/* Rounds to nearest even; overflows to infinity; NaN becomes the quiet NaN 0x7e00 with its sign.
+ * All cases are computed and one is selected, so that loops can be vectorized. */
 static inline uint16_t hb_f16_of_f32(float x) {
-  uint32_t u = hb_bits_of_f32(x);
-  uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
-  u &= 0x7fffffffu;
-  if (u > 0x7f800000u) return (uint16_t)(sign | 0x7e00);
-  if (u >= 0x47800000u) return (uint16_t)(sign | 0x7c00); /* 65536 and more */
-  if (u < 0x38800000u) { /* subnormal: adding 0.5 rounds at the right bit */
-    float shifted = hb_f32_of_bits(u) + 0.5f;
-    return (uint16_t)(sign | (uint16_t)(hb_bits_of_f32(shifted) - 0x3f000000u));
-  }
-  u += 0xc8000fffu + (u >> 13 & 1);
-  return (uint16_t)(sign | u >> 13);
+  uint32_t bits = hb_bits_of_f32(x), u = bits & 0x7fffffffu;
+  uint32_t normal = (u + 0xc8000fffu + (u >> 13 & 1)) >> 13;
+  /* Subnormal: adding 0.5 rounds at the right bit. */
+  uint32_t subnormal = hb_bits_of_f32(hb_f32_of_bits(u) + 0.5f) - 0x3f000000u;
+  uint32_t h = u < 0x38800000u ? subnormal : normal;
+  if (u >= 0x47800000u) h = 0x7c00; /* 65536 and more */
+  if (u > 0x7f800000u) h = 0x7e00;
+  return (uint16_t)(h | (bits >> 16 & 0x8000));
 }
 
 static inline float hb_f32_of_bf16(uint16_t b) {

@@ -41,19 +41,21 @@
 
 enum { VALUES = 256 };
 
-/* Value i of 256, 0..3. */
-static uint32_t two_bits(const uint8_t *qs, uint32_t i) {
-  uint32_t half = i / 128, group = i % 128 / 32;
-  return qs[32 * half + i % 32] >> 2 * group & 3;
+/* The numbers of two bits, 0..3. */
+static void unpack_two_bits(const uint8_t *qs, uint8_t q[VALUES]) {
+  for (uint32_t g = 0; g < 8; g++) /* groups of 32 */
+    for (uint32_t l = 0; l < 32; l++) q[32 * g + l] = qs[32 * (g / 4) + l] >> 2 * (g % 4) & 3;
 }
 
 HB_DECODER(q2_k) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 84, out += VALUES) {
     float d = hb_load_f16(b + 80), dmin = hb_load_f16(b + 82);
-    for (uint32_t i = 0; i < VALUES; i++) {
-      float scale = d * (float)(b[i / 16] & 15), min = dmin * (float)(b[i / 16] >> 4);
-      out[i] = scale * (float)two_bits(b + 16, i) - min;
+    unpack_two_bits(b + 16, q);
+    for (uint32_t k = 0; k < 16; k++) {
+      float scale = d * (float)(b[k] & 15), min = dmin * (float)(b[k] >> 4);
+      for (uint32_t i = 16 * k; i < 16 * k + 16; i++) out[i] = scale * (float)q[i] - min;
     }
   }
 }
@@ -67,12 +69,15 @@ static uint32_t scales3(const uint8_t *scales, uint32_t k) {
 
 HB_DECODER(q3_k) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 110, out += VALUES) {
     float d = hb_load_f16(b + 108);
-    for (uint32_t i = 0; i < VALUES; i++) {
-      float scale = d * (float)((int)scales3(b + 96, i / 16) - 32);
-      uint32_t third = b[i % 32] >> i / 32 & 1u;
-      out[i] = scale * (float)((int)(two_bits(b + 32, i) | third << 2) - 4);
+    unpack_two_bits(b + 32, q);
+    for (uint32_t g = 0; g < 8; g++)
+      for (uint32_t l = 0; l < 32; l++) q[32 * g + l] |= (b[l] >> g & 1) << 2;
+    for (uint32_t k = 0; k < 16; k++) {
+      float scale = d * (float)((int)scales3(b + 96, k) - 32);
+      for (uint32_t i = 16 * k; i < 16 * k + 16; i++) out[i] = scale * (float)(q[i] - 4);
     }
   }
 }
@@ -118,22 +123,26 @@ HB_DECODER(q5_k) {
     decode_affine(b, b + 16, b + 48, out);
 }
 
-/* Value i of 256, 0..63. In each half of 128: four low bits of l and l+64 in ql[l], of l+32 and
- * l+96 in ql[l+32]; two high bits of l, l+32, l+64, l+96 in qh[l]. */
-static uint32_t six_bits(const uint8_t *ql, const uint8_t *qh, uint32_t i) {
-  uint32_t half = i / 128, group = i % 128 / 32, l = i % 32;
-  uint32_t low = ql[64 * half + 32 * (group % 2) + l] >> 4 * (group / 2) & 15u;
-  uint32_t high = qh[32 * half + l] >> 2 * group & 3u;
-  return low | high << 4;
+/* The numbers of six bits, 0..63. */
+static void unpack_six_bits(const uint8_t *ql, const uint8_t *qh, uint8_t q[VALUES]) {
+  unpack_two_bits(qh, q);
+  for (uint32_t g = 0; g < 8; g++) { /* groups of 32; a half has four */
+    const uint8_t *low = ql + 64 * (g / 4) + 32 * (g % 2);
+    uint32_t shift = g % 4 / 2 * 4;
+    for (uint32_t l = 0; l < 32; l++)
+      q[32 * g + l] = (uint8_t)(q[32 * g + l] << 4 | (low[l] >> shift & 15));
+  }
 }
 
 HB_DECODER(q6_k) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 210, out += VALUES) {
     float d = hb_load_f16(b + 208);
-    for (uint32_t i = 0; i < VALUES; i++) {
-      float scale = d * (float)(int8_t)b[192 + i / 16];
-      out[i] = scale * (float)((int)six_bits(b, b + 128, i) - 32);
+    unpack_six_bits(b, b + 128, q);
+    for (uint32_t k = 0; k < 16; k++) {
+      float scale = d * (float)(int8_t)b[192 + k];
+      for (uint32_t i = 16 * k; i < 16 * k + 16; i++) out[i] = scale * (float)(q[i] - 32);
     }
   }
 }

@@ -15,46 +15,57 @@
 
 enum { VALUES = 32, HALF = VALUES / 2 };
 
-/* Value j of the block, 0..15, from its nibbles. */
-static uint32_t nibble(const uint8_t *qs, uint32_t j) {
-  return j < HALF ? qs[j] & 15u : qs[j - HALF] >> 4;
+/* The four low bits of the block's values. */
+static void unpack_nibbles(const uint8_t *qs, uint8_t q[VALUES]) {
+  for (uint32_t j = 0; j < HALF; j++) {
+    q[j] = qs[j] & 15;
+    q[j + HALF] = qs[j] >> 4;
+  }
 }
 
-static uint32_t five_bits(const uint8_t *qs, uint32_t qh, uint32_t j) {
-  return nibble(qs, j) | (qh >> j & 1) << 4;
+static void unpack_five_bits(const uint8_t *qh, const uint8_t *qs, uint8_t q[VALUES]) {
+  uint32_t fifth = hb_load_u32(qh);
+  unpack_nibbles(qs, q);
+  for (uint32_t j = 0; j < VALUES; j++) q[j] = (uint8_t)(q[j] | (fifth >> j & 1) << 4);
 }
 
 HB_DECODER(q4_0) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 18, out += VALUES) {
     float d = hb_load_f16(b);
-    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)((int)nibble(b + 2, j) - 8) * d;
+    unpack_nibbles(b + 2, q);
+    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)(q[j] - 8) * d;
   }
 }
 
 HB_DECODER(q4_1) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 20, out += VALUES) {
     float d = hb_load_f16(b), m = hb_load_f16(b + 2);
-    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)nibble(b + 4, j) * d + m;
+    unpack_nibbles(b + 4, q);
+    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)q[j] * d + m;
   }
 }
 
 HB_DECODER(q5_0) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 22, out += VALUES) {
     float d = hb_load_f16(b);
-    uint32_t qh = hb_load_u32(b + 2);
-    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)((int)five_bits(b + 6, qh, j) - 16) * d;
+    unpack_five_bits(b + 2, b + 6, q);
+    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)(q[j] - 16) * d;
   }
 }
 
 HB_DECODER(q5_1) {
   const uint8_t *b = in;
+  uint8_t q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 24, out += VALUES) {
     float d = hb_load_f16(b), m = hb_load_f16(b + 2);
-    uint32_t qh = hb_load_u32(b + 4);
-    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)five_bits(b + 8, qh, j) * d + m;
+    unpack_five_bits(b + 4, b + 8, q);
+    for (uint32_t j = 0; j < VALUES; j++) out[j] = (float)q[j] * d + m;
   }
 }
 
@@ -69,31 +80,46 @@ HB_DECODER(q8_0) {
 /* ---- Encoding: round to nearest, as ggml's reference does ---- */
 
 /* The whole part of x, cut to 0..limit; 0 for NaN. */
-static uint32_t truncate(float x, uint32_t limit) {
-  if (!(x > 0)) return 0;
-  return x >= (float)limit ? limit : (uint32_t)x;
+static int32_t truncate(float x, float limit) {
+  x = x > 0 ? x : 0;
+  return (int32_t)(x < limit ? x : limit);
 }
 
-/* The value of largest magnitude, with its sign; the first of equals. */
+/* The value of largest magnitude, with its sign; the first of equals; 0 if there is none but NaN.
+ * Magnitudes are compared as integers, which a vector can do in any order. */
 static float signed_extreme(const float *x) {
-  float extreme = 0, magnitude = 0;
+  uint32_t largest = 0;
   for (uint32_t j = 0; j < VALUES; j++) {
-    float a = x[j] < 0 ? -x[j] : x[j];
-    if (a > magnitude) {
-      magnitude = a;
-      extreme = x[j];
-    }
+    uint32_t magnitude = hb_bits_of_f32(x[j]) & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) magnitude = 0; /* NaN */
+    if (magnitude > largest) largest = magnitude;
   }
-  return extreme;
+  for (uint32_t j = 0; largest > 0; j++)
+    if ((hb_bits_of_f32(x[j]) & 0x7fffffffu) == largest) return x[j];
+  return 0;
 }
 
+/* The first of the least values and the largest one, or the ends of f32 if all are NaN. */
 static void bounds(const float *x, float *low, float *high) {
-  *low = 0x1.fffffep127f;
-  *high = -0x1.fffffep127f;
-  for (uint32_t j = 0; j < VALUES; j++) {
-    if (x[j] < *low) *low = x[j];
-    if (x[j] > *high) *high = x[j];
+  enum { LANES = 8 };
+  float least[LANES], largest[LANES];
+  for (uint32_t k = 0; k < LANES; k++) {
+    least[k] = 0x1.fffffep127f;
+    largest[k] = -0x1.fffffep127f;
   }
+  for (uint32_t j = 0; j < VALUES; j += LANES)
+    for (uint32_t k = 0; k < LANES; k++) {
+      least[k] = x[j + k] < least[k] ? x[j + k] : least[k];
+      largest[k] = x[j + k] > largest[k] ? x[j + k] : largest[k];
+    }
+  for (uint32_t k = 1; k < LANES; k++) {
+    if (least[k] < least[0]) least[0] = least[k];
+    if (largest[k] > largest[0]) largest[0] = largest[k];
+  }
+  uint32_t first = 0; /* 0 and -0 are equal: which stands there first is the minimum */
+  while (first < VALUES - 1 && x[first] != least[0]) first++;
+  *low = x[first] == least[0] ? x[first] : least[0];
+  *high = largest[0];
 }
 
 static void pack_nibbles(const uint8_t *q, uint8_t *qs) {
@@ -112,9 +138,10 @@ static void pack_fifth_bits(const uint8_t *q, uint8_t *qh) {
 static float quantize_symmetric(const float *x, uint32_t half_range, uint8_t *q) {
   float d = signed_extreme(x) / -(float)half_range;
   float inverse = d != 0 ? 1 / d : 0;
+  float top = (float)(2 * half_range - 1);
   for (uint32_t j = 0; j < VALUES; j++) {
     float scaled = x[j] * inverse;
-    q[j] = (uint8_t)truncate(scaled + ((float)half_range + 0.5f), 2 * half_range - 1);
+    q[j] = (uint8_t)truncate(scaled + ((float)half_range + 0.5f), top);
   }
   return d;
 }
@@ -127,7 +154,7 @@ static float quantize_affine(const float *x, uint32_t steps, uint8_t *q, float *
   float inverse = d != 0 ? 1 / d : 0;
   for (uint32_t j = 0; j < VALUES; j++) {
     float scaled = (x[j] - *low) * inverse;
-    q[j] = (uint8_t)truncate(scaled + 0.5f, steps);
+    q[j] = (uint8_t)truncate(scaled + 0.5f, (float)steps);
   }
   return d;
 }
@@ -170,12 +197,14 @@ HB_ENCODER(q5_1) {
   }
 }
 
-/* Halves away from zero; 0 for NaN, cut to what int8 holds. */
+/* Halves away from zero; 0 for NaN; cut to -127..127. */
 static int8_t round_away(float x) {
   float a = x < 0 ? -x : x;
-  uint32_t whole = truncate(a, 127);
-  if (whole < 127 && a - (float)whole >= 0.5f) whole++;
-  return (int8_t)(x < 0 ? -(int)whole : (int)whole);
+  a = a > 0 ? a : 0;
+  a = a < 127 ? a : 127;
+  int32_t whole = (int32_t)a;
+  whole += a - (float)whole >= 0.5f;
+  return (int8_t)(x < 0 ? -whole : whole);
 }
 
 HB_ENCODER(q8_0) {

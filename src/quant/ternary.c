@@ -21,10 +21,11 @@ HB_DECODER(tq2_0) {
   const uint8_t *b = in;
   for (size_t n = 0; n < blocks; n++, b += 66, out += VALUES) {
     float d = hb_load_f16(b + 64);
-    for (uint32_t i = 0; i < VALUES; i++) {
-      uint32_t q = b[32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3u;
-      out[i] = (float)((int)q - 1) * d;
-    }
+    for (uint32_t g = 0; g < 8; g++) /* groups of 32; a half has four */
+      for (uint32_t l = 0; l < 32; l++) {
+        int q = b[32 * (g / 4) + l] >> 2 * (g % 4) & 3;
+        out[32 * g + l] = (float)(q - 1) * d;
+      }
   }
 }
 
