@@ -83,7 +83,7 @@ static hb_status scan_strings(scanner *c, progress *out) {
 }
 
 static hb_status scan_array(scanner *c, progress *out) {
-  hb_value_type element;
+  hb_value_type element = HB_VALUE_U8;
   uint64_t start = c->at, bytes;
   HB_TRY(scan_type(c, &element, out));
   if (*out == WAITS) return HB_OK;
@@ -108,7 +108,7 @@ static hb_status scan_array(scanner *c, progress *out) {
 }
 
 static hb_status scan_value(scanner *c, progress *out) {
-  hb_value_type type;
+  hb_value_type type = HB_VALUE_U8;
   if (c->scan->in_array) return scan_strings(c, out);
   HB_TRY(scan_string(c, 1, MAX_KEY, "a key", out));
   if (*out == WAITS) return HB_OK;
