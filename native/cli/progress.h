@@ -8,8 +8,8 @@
 
 typedef struct progress {
   const char *label; /* may change between drawings */
-  bool shown;      /* stderr is a terminal */
-  double drawn_at; /* hb_clock() of the last drawing */
+  bool shown;        /* stderr is a terminal */
+  double drawn_at;   /* hb_clock() of the last drawing */
 } progress;
 
 void progress_begin(progress *p, const char *label);
