@@ -565,10 +565,10 @@ typedef struct hb_quantize_options {
 /* Writes `source` to `sink` as one GGUF file with its matrices, of any supported type, rounded to
  * the nearest values of another type. Vectors, norms, biases, positions, RoPE factors and routers
  * of experts are copied, and so are matrices that have their type already. A matrix whose rows do
- * not divide into the type's blocks becomes F16, and its report says so. Metadata are copied but for
- * general.file_type, general.quantization_version and split.*. HB_MODEL if a value to be converted
- * is not finite or too large for the type. Needs less than 1 MiB besides a copy of the records,
- * however large the tensors are. */
+ * not divide into the type's blocks becomes F16, and its report says so. Metadata are copied but
+ * for general.file_type, general.quantization_version and split.*. HB_MODEL if a value to be
+ * converted is not finite or too large for the type. Needs less than 1 MiB besides a copy of the
+ * records, however large the tensors are. */
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 

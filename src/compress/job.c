@@ -2,6 +2,12 @@
 #include "base/half.h"
 #include "compress/requantize.h"
 
+hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
+  const hb_quantize_options *o = job->options;
+  if (!o->progress || o->progress(o->context, job->done + bytes, job->total) == 0) return HB_OK;
+  return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
+}
+
 /* ---- Reading ---- */
 
 /* `count` values, a piece at most. */
@@ -76,19 +82,9 @@ static void measure_piece(hb_tensor_job *job, const float *original, size_t coun
   job->differences += (differences[0] + differences[1]) + (differences[2] + differences[3]);
 }
 
-/* Counts the same share of the source's bytes as of its values. */
-static hb_status tell_progress(const hb_tensor_job *job, hb_error *error) {
-  const hb_quantize_options *o = job->options;
-  const hb_type_traits *traits = hb_traits(job->tensor->type);
-  uint64_t done = job->done + job->written / traits->block_values * traits->block_bytes;
-  if (o->progress && o->progress(o->context, done, job->total) != 0)
-    return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
-  return HB_OK;
-}
-
 hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
                        uint64_t count, hb_error *error) {
-  const hb_type_traits *traits = hb_traits(job->type);
+  const hb_type_traits *traits = hb_traits(job->type), *from = hb_traits(job->tensor->type);
   const uint8_t *at = blocks;
   while (count > 0) {
     size_t piece = count < HB_PIECE_VALUES ? (size_t)count : HB_PIECE_VALUES;
@@ -98,7 +94,7 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *orig
     measure_piece(job, original, piece);
     HB_TRY(hb_gguf_writer_data(job->writer, at, bytes, error));
     job->written += piece;
-    HB_TRY(tell_progress(job, error));
+    HB_TRY(hb_job_progress(job, job->written / from->block_values * from->block_bytes, error));
     at += bytes;
     original += piece;
     count -= piece;

@@ -87,15 +87,13 @@ static hb_status write_header(hb_tensor_job *job, const plan *plans, hb_error *e
 
 static hb_status copy_tensor(hb_tensor_job *job, hb_error *error) {
   const hb_tensor *t = job->tensor;
-  const hb_quantize_options *o = job->options;
   uint64_t start = hb_gguf_shard_data_start(job->source->gguf, t->shard) + t->offset;
   for (uint64_t at = 0; at < t->bytes; at += sizeof job->bytes) {
     uint64_t left = t->bytes - at;
     size_t count = left < sizeof job->bytes ? (size_t)left : sizeof job->bytes;
     HB_TRY(job->source->read(job->source->context, t->shard, start + at, job->bytes, count, error));
     HB_TRY(hb_gguf_writer_data(job->writer, job->bytes, count, error));
-    if (o->progress && o->progress(o->context, job->done + at + count, job->total) != 0)
-      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
+    HB_TRY(hb_job_progress(job, at + count, error));
   }
   return HB_OK;
 }

@@ -38,6 +38,9 @@ hb_status hb_job_read(hb_tensor_job *job, uint64_t first, uint64_t count, float 
 hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
                        uint64_t count, hb_error *error);
 
+/* Tells of `bytes` of the tensor read, beside those before it. HB_ABORTED if the caller asks. */
+hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error);
+
 /* A method converts the tensor of the job. */
 typedef hb_status hb_method(hb_tensor_job *job, hb_error *error);
 
