@@ -57,9 +57,21 @@ export const STATUS_CLASSES = {
 ${failures.map(([, number, js]) => `  ${number}: ${js},`).join('\n')}
 };
 
-${object('ISA', 'hb_isa', rows('HB_ISA_LIST').map(([, number, text]) => [text, number]))}
-${object('VALUE', 'hb_value_type', rows('HB_VALUE_LIST').map(([name, number]) => [name, number]))}
-${object('KV', 'hb_kv_type', members('HB_KV_(?=F)').map(([name, number]) => [name.toLowerCase(), number]))}
+${object(
+  'ISA',
+  'hb_isa',
+  rows('HB_ISA_LIST').map(([, number, text]) => [text, number]),
+)}
+${object(
+  'VALUE',
+  'hb_value_type',
+  rows('HB_VALUE_LIST').map(([name, number]) => [name, number]),
+)}
+${object(
+  'KV',
+  'hb_kv_type',
+  members('HB_KV_(?=F)').map(([name, number]) => [name.toLowerCase(), number]),
+)}
 ${object('FINISH', 'hb_finish', members('HB_FINISH_'))}
 ${[
   'HB_MAX_THREADS',

@@ -59,7 +59,12 @@ const OPTIONS = {
     argument: 'FILE',
     help: 'the model, a GGUF file or its URL (default: the one that comes with halfbyte)',
   },
-  prompt: { type: 'string', short: 'p', argument: 'TEXT', help: 'the text to begin with; - reads it' },
+  prompt: {
+    type: 'string',
+    short: 'p',
+    argument: 'TEXT',
+    help: 'the text to begin with; - reads it',
+  },
   tokens: { type: 'string', argument: '1,2,3', help: 'the ids of the tokens', parse: tokenIds },
   'max-tokens': {
     type: 'string',
@@ -74,7 +79,12 @@ const OPTIONS = {
     help: 'temperature; 0 takes the likeliest token (default 0.8)',
     parse: real,
   },
-  'top-k': { type: 'string', argument: 'K', help: 'keep the K likeliest tokens; 0: all', parse: whole },
+  'top-k': {
+    type: 'string',
+    argument: 'K',
+    help: 'keep the K likeliest tokens; 0: all',
+    parse: whole,
+  },
   'top-p': {
     type: 'string',
     argument: 'P',
@@ -106,7 +116,13 @@ const OPTIONS = {
     help: 'end before this text; may be repeated',
   },
   'ignore-eos': { type: 'boolean', help: 'go on after the end of the text' },
-  ctx: { type: 'string', short: 'c', argument: 'N', help: 'positions of the context', parse: whole },
+  ctx: {
+    type: 'string',
+    short: 'c',
+    argument: 'N',
+    help: 'positions of the context',
+    parse: whole,
+  },
   split: {
     type: 'string',
     argument: 'HOW',
@@ -143,7 +159,17 @@ const OPTIONS = {
 
 const COMPUTE = ['model', 'threads', 'isa', 'kv'];
 const SAMPLING = [
-  ...['max-tokens', 'temp', 'top-k', 'top-p', 'min-p', 'repeat-penalty', 'seed', 'stop', 'ignore-eos'],
+  ...[
+    'max-tokens',
+    'temp',
+    'top-k',
+    'top-p',
+    'min-p',
+    'repeat-penalty',
+    'seed',
+    'stop',
+    'ignore-eos',
+  ],
   ...['ctx', 'stats'],
 ];
 
@@ -268,7 +294,8 @@ async function inspectFile(values, file) {
     ['weights', `${size(weightBytes)} in memory`],
     ['session', `${size(info.sessionBytes)} at context ${info.contextLength}`],
   ];
-  for (const [label, value] of rows) print(`${String(label).padEnd(15)}${printable(String(value))}`);
+  for (const [label, value] of rows)
+    print(`${String(label).padEnd(15)}${printable(String(value))}`);
   if (values.keys)
     for (const [key, value] of Object.entries(info.metadata))
       print(`${printable(key)} = ${printable(shown(value))}`);
@@ -303,8 +330,7 @@ async function tokenize(values, operand) {
 
 /** @param {Values} values */
 async function parity(values) {
-  if (!values.tokens === !values.prompt)
-    throw new UsageError('parity needs either --tokens or -p');
+  if (!values.tokens === !values.prompt) throw new UsageError('parity needs either --tokens or -p');
   const model = await load(modelOf(values), loadOptions(values));
   try {
     const tokens = values.tokens ?? (await model.tokenize(textOf(values.prompt)));
@@ -351,7 +377,9 @@ function progressBar() {
 class UsageError extends Error {}
 
 function help() {
-  const list = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  const list = Object.entries(COMMANDS).map(
+    ([name, { summary }]) => `  ${name.padEnd(10)}${summary}`,
+  );
   return (
     'usage: halfbyte COMMAND [options]\n\n' +
     'Runs language models from GGUF files in WebAssembly.\n\n' +

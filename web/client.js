@@ -42,7 +42,6 @@ export class Client {
 
   /** @param {any} message */
   #receive(message) {
-    const call = this.#pending.get(message.id);
     switch (message.type) {
       case 'result':
         this.#settle(message.id)?.resolve(message.value);
@@ -51,7 +50,7 @@ export class Client {
         this.#settle(message.id)?.reject(errorFrom(message.error));
         break;
       case 'event':
-        call?.onEvent?.(message.event);
+        this.#tell(message.id, message.event);
         break;
       case 'pull':
         void this.#give(message);
@@ -62,6 +61,16 @@ export class Client {
       case 'broken':
         void this.end(/** @type {HalfbyteError} */ (errorFrom(message.error)));
         break;
+    }
+  }
+
+  /** A caller's listener that throws ends its call. @param {number} id @param {any} event */
+  #tell(id, event) {
+    try {
+      this.#pending.get(id)?.onEvent?.(event);
+    } catch (error) {
+      this.#post({ type: 'abort', id });
+      this.#settle(id)?.reject(/** @type {Error} */ (error));
     }
   }
 

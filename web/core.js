@@ -63,7 +63,8 @@ export class Core {
   /** @param {number} size @returns {Pointer} */
   allocate(size) {
     const at = this.call('hb_wasm_allocate', size) >>> 0;
-    if (at === 0) throw new OutOfMemoryError(`${size} bytes of WebAssembly memory could not be had`);
+    if (at === 0)
+      throw new OutOfMemoryError(`${size} bytes of WebAssembly memory could not be had`);
     return at;
   }
 

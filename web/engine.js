@@ -133,7 +133,7 @@ export class Engine {
       try {
         progress.begin(reader.size, sources.length);
         core.check('hb_loader_begin_file', loader, BigInt.asUintN(64, BigInt(reader.size ?? -1)));
-        for (let n; (n = await reader.read(buffer)) > 0; ) {
+        for (let n; (n = await reader.read(buffer)) > 0;) {
           core.check('hb_loader_feed', loader, staging, n);
           const state = this.#loaderState(loader);
           count = state.header_done ? state.shard_count : count;
@@ -482,7 +482,7 @@ export class Engine {
   async #prefill(session, tokens, emit, watch) {
     let slice = FIRST_SLICE;
     let reported = -Infinity;
-    for (let at = 0; at < tokens.length; ) {
+    for (let at = 0; at < tokens.length;) {
       await breathe();
       if (watch.aborted) return false;
       const begun = performance.now();
@@ -519,14 +519,18 @@ export class Engine {
         core.putTokens(at, tokens);
         core.call('hb_generator_accept', generator, at, tokens.length);
       });
-      for (let finish = FINISH.NONE; finish === FINISH.NONE; ) {
+      for (let finish = FINISH.NONE; finish === FINISH.NONE;) {
         await breathe();
         if (watch.aborted) break;
         const piece = this.#next(generator);
         const token = piece.token === NO_TOKEN ? undefined : piece.token;
         if (token !== undefined) completion++;
         if (token !== undefined || piece.text)
-          emit({ text: piece.text, token, logprob: token === undefined ? undefined : piece.logprob });
+          emit({
+            text: piece.text,
+            token,
+            logprob: token === undefined ? undefined : piece.logprob,
+          });
         finish = piece.finish;
         if (finish !== FINISH.NONE) finishReason = FINISH_REASONS[finish];
       }

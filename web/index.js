@@ -2,14 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Client, abortError } from './client.js';
 import { AbortError } from './generated.js';
-import {
-  engineOptions,
-  generateArgs,
-  oneOf,
-  resolveSources,
-  text,
-  tokenList,
-} from './options.js';
+import { engineOptions, generateArgs, oneOf, resolveSources, text, tokenList } from './options.js';
 
 /** @import { FinishReason } from './engine.js' */
 /** @import { MetadataValue, TensorInfo } from './gguf.js' */
@@ -140,11 +133,7 @@ async function start(method, source, options) {
   if (signal?.aborted) throw abortError(signal);
   const client = new Client(locals);
   try {
-    const value = await client.call(
-      method,
-      { ...args, sources },
-      { signal, onEvent: onProgress },
-    );
+    const value = await client.call(method, { ...args, sources }, { signal, onEvent: onProgress });
     return { client, value };
   } catch (error) {
     await client.end();
@@ -231,7 +220,11 @@ export class Model {
    * @returns {Promise<number[]>}
    */
   async tokenize(input, { bos = true, special = false, signal } = {}) {
-    return this.#client.call('tokenize', { text: text('the text', input), bos, special }, { signal });
+    return this.#client.call(
+      'tokenize',
+      { text: text('the text', input), bos, special },
+      { signal },
+    );
   }
 
   /**

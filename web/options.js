@@ -241,7 +241,6 @@ function resolveUrl(source) {
   } catch (cause) {
     throw new ArgumentError(`'${source}' is not a URL`, { cause });
   }
-  if (url.protocol === 'file:' && isNode)
-    return { kind: 'path', path: pathOf(url) };
+  if (url.protocol === 'file:' && isNode) return { kind: 'path', path: pathOf(url) };
   return { kind: 'url', url: url.href };
 }

@@ -75,7 +75,9 @@ export function nodeV8Major() {
 
 /** How many threads this machine runs at once. */
 export function systemThreads() {
-  return isNode ? system().availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1);
+  return isNode
+    ? system().availableParallelism()
+    : (globalThis.navigator?.hardwareConcurrency ?? 1);
 }
 
 /** Bytes of memory of this machine, as far as it says. @returns {number | undefined} */
@@ -115,7 +117,9 @@ function nodePort(worker) {
     post: (message, transfer) => worker.postMessage(message, /** @type {any} */ (transfer)),
     listen: (listener) => void worker.on('message', listener),
     onFailure: (listener) => {
-      worker.on('error', (error) => listener(error instanceof Error ? error.message : String(error)));
+      worker.on('error', (error) =>
+        listener(error instanceof Error ? error.message : String(error)),
+      );
       worker.on('messageerror', () => listener('a message could not be read'));
       worker.on('exit', (code) => listener(`the worker ended with code ${code}`));
     },
@@ -161,7 +165,9 @@ export function parentPort() {
   return {
     post: (message, transfer) => scope.postMessage(message, transfer ?? []),
     listen: (listener) =>
-      scope.addEventListener('message', (/** @type {MessageEvent} */ event) => listener(event.data)),
+      scope.addEventListener('message', (/** @type {MessageEvent} */ event) =>
+        listener(event.data),
+      ),
   };
 }
 

@@ -135,7 +135,9 @@ async function compile(variant) {
       ? await WebAssembly.compileStreaming(response)
       : await WebAssembly.compile(await response.arrayBuffer());
   } catch (cause) {
-    throw new EnvironmentError(`the module ${url} could not be loaded: ${message(cause)}`, { cause });
+    throw new EnvironmentError(`the module ${url} could not be loaded: ${message(cause)}`, {
+      cause,
+    });
   }
 }
 

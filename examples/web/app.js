@@ -47,7 +47,9 @@ async function open(source, name) {
 
 function showProgress({ loaded, total }) {
   if (total) $('progress').value = loaded / total;
-  say(total ? `Loading ${mebibytes(loaded)} of ${mebibytes(total)}` : `Loading ${mebibytes(loaded)}`);
+  say(
+    total ? `Loading ${mebibytes(loaded)} of ${mebibytes(total)}` : `Loading ${mebibytes(loaded)}`,
+  );
 }
 
 function showModel({ parameters, contextLength, variant, threads, threadsReason, memoryBytes }) {

@@ -69,9 +69,7 @@ async function answer(request, response, headers) {
 
   const range = parseRange(request.headers.range, file.size);
   if (range === null)
-    return response
-      .writeHead(416, { ...headers, 'Content-Range': `bytes */${file.size}` })
-      .end();
+    return response.writeHead(416, { ...headers, 'Content-Range': `bytes */${file.size}` }).end();
   const { first, last } = range ?? { first: 0, last: file.size - 1 };
   response.writeHead(range ? 206 : 200, {
     ...headers,

@@ -42,8 +42,13 @@ for (const browserKind of BROWSERS) {
         assert.match(await text(page, '#status'), /Ready/);
         const threads = Number(await text(page, '#threads'));
         assert.match(await text(page, '#variant'), /^(relaxed|simd)$/);
-        assert.equal(threads > 1, isolated && (await page.evaluate(() => navigator.hardwareConcurrency)) > 1);
-        const why = await page.$eval('#why', (element) => (element.hidden ? '' : element.textContent));
+        assert.equal(
+          threads > 1,
+          isolated && (await page.evaluate(() => navigator.hardwareConcurrency)) > 1,
+        );
+        const why = await page.$eval('#why', (element) =>
+          element.hidden ? '' : element.textContent,
+        );
         assert.equal(/isolated/.test(why), !isolated);
       });
 
@@ -63,10 +68,9 @@ for (const browserKind of BROWSERS) {
       test('stops when told to', async () => {
         await page.$eval('#length', (element) => (element.value = 4000));
         await page.click('#tell');
-        await page.waitForFunction(
-          () => document.querySelector('#story').textContent.length > 80,
-          { timeout: LIMIT },
-        );
+        await page.waitForFunction(() => document.querySelector('#story').textContent.length > 80, {
+          timeout: LIMIT,
+        });
         await page.click('#stop').catch(() => {}); // unless the story has just ended
         await page.waitForFunction(
           () => document.querySelector('#story').getAttribute('aria-busy') === 'false',
@@ -77,20 +81,17 @@ for (const browserKind of BROWSERS) {
 
       test('computes the same bits as the native program', needs(nativeProgram), async () => {
         const expected = await native('parity', '-m', modelPath, '--tokens', TOKENS.join(','));
-        const hashes = await page.evaluate(
-          async (tokens) => {
-            const { load, defaultModel } = await import('/web/index.js');
-            const { parityHash } = await import('/web/parity.js');
-            const found = {};
-            for (const isa of [undefined, 'simd128']) {
-              const model = await load(defaultModel, { isa });
-              found[model.info.variant] = await parityHash(await model.logits(tokens));
-              await model.dispose();
-            }
-            return found;
-          },
-          TOKENS,
-        );
+        const hashes = await page.evaluate(async (tokens) => {
+          const { load, defaultModel } = await import('/web/index.js');
+          const { parityHash } = await import('/web/parity.js');
+          const found = {};
+          for (const isa of [undefined, 'simd128']) {
+            const model = await load(defaultModel, { isa });
+            found[model.info.variant] = await parityHash(await model.logits(tokens));
+            await model.dispose();
+          }
+          return found;
+        }, TOKENS);
         assert.ok(Object.keys(hashes).length >= 1);
         for (const [variant, hash] of Object.entries(hashes)) assert.equal(hash, expected, variant);
       });

@@ -29,7 +29,10 @@ describe('abort', () => {
     await assert.rejects(model.tokenize('x', { signal }), aborted);
     const parts = [];
     for await (const part of model.stream(PROMPT, { signal })) parts.push(part);
-    assert.deepEqual(parts.map((part) => part.finishReason), ['abort']);
+    assert.deepEqual(
+      parts.map((part) => part.finishReason),
+      ['abort'],
+    );
   });
 
   test('while the model loads', async () => {
@@ -113,7 +116,10 @@ describe('abort', () => {
     let listeners = 0;
     const { addEventListener, removeEventListener } = signal;
     signal.addEventListener = (...args) => (listeners++, addEventListener.apply(signal, args));
-    signal.removeEventListener = (...args) => (listeners--, removeEventListener.apply(signal, args));
+    signal.removeEventListener = (...args) => (
+      listeners--,
+      removeEventListener.apply(signal, args)
+    );
     await model.tokenize('x', { signal });
     await collect(model.generate(PROMPT, { signal, maxTokens: 2 }));
     assert.equal(listeners, 0);

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { openAsBlob } from 'node:fs';
+import { mkdtempSync, openAsBlob, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { ArgumentError, StateError, capabilities, inspect, load } from '../../web/index.js';
+import {
+  ArgumentError,
+  OutOfMemoryError,
+  StateError,
+  capabilities,
+  inspect,
+  load,
+} from '../../web/index.js';
+import { split } from '../cli/split.js';
 import { serve } from '../../examples/web/serve.js';
 import { PROMPT, collect, greedy, modelPath, root } from './support.js';
 
@@ -100,7 +110,11 @@ describe('a loaded model', () => {
 
   test('obeys a logit bias', async () => {
     const [token] = await model.tokenize(' dragon', { bos: false });
-    const stream = model.stream(PROMPT, { temperature: 0, maxTokens: 1, logitBias: { [token]: 1000 } });
+    const stream = model.stream(PROMPT, {
+      temperature: 0,
+      maxTokens: 1,
+      logitBias: { [token]: 1000 },
+    });
     assert.equal((await stream.next()).value.token, token);
     await stream.return();
   });
@@ -147,7 +161,10 @@ describe('a loaded model', () => {
     assert.ok(logits.every(Number.isFinite));
     const last = logits.subarray(-model.info.vocabulary);
     const stream = model.stream(tokens, { temperature: 0, maxTokens: 1 });
-    assert.equal((await stream.next()).value.token, last.indexOf(last.reduce((a, b) => Math.max(a, b))));
+    assert.equal(
+      (await stream.next()).value.token,
+      last.indexOf(last.reduce((a, b) => Math.max(a, b))),
+    );
     await stream.return();
     assert.equal((await model.logits([])).length, 0);
   });
@@ -199,6 +216,9 @@ describe('load', () => {
     const server = await serve();
     const bytes = await readFile(modelPath);
     const url = `${server.url}/examples/models/${modelPath.split(/[\\/]/).at(-1)}`;
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    const folder = mkdtempSync(join(tmpdir(), 'halfbyte-'));
     const sources = {
       path: modelPath,
       'file URL': pathToFileURL(modelPath),
@@ -209,7 +229,11 @@ describe('load', () => {
       File: new File([bytes], 'model.gguf'),
       ArrayBuffer: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength),
       'typed array': bytes,
+      'shared memory': shared,
       'list of one': [modelPath],
+      'first of three files': split(folder, 3)[0],
+      'list of three files': split(folder, 3),
+      'list of Blobs': await Promise.all(split(folder, 2).map((path) => openAsBlob(path))),
     };
     const texts = new Set();
     for (const [kind, source] of Object.entries(sources)) {
@@ -221,6 +245,7 @@ describe('load', () => {
     }
     assert.equal(texts.size, 1);
     await server.close();
+    rmSync(folder, { recursive: true });
   });
 
   test('leaves an ArrayBuffer as it was', async () => {
@@ -236,14 +261,44 @@ describe('load', () => {
     const model = await load(modelPath, { threads: 1, onProgress: (p) => seen.push(p) });
     const seconds = (performance.now() - begun) / 1000;
     await model.dispose();
-    assert.ok(seen.length >= 1 && seen.length <= seconds * 20 + 2, `${seen.length} in ${seconds} s`);
+    assert.ok(
+      seen.length >= 1 && seen.length <= seconds * 20 + 2,
+      `${seen.length} in ${seconds} s`,
+    );
     for (let i = 1; i < seen.length; i++) assert.ok(seen[i].loaded >= seen[i - 1].loaded);
     assert.equal(seen.at(-1).loaded, seen.at(-1).total);
     assert.ok(seen.every(({ phase }) => phase === 'load'));
   });
 
+  test('passes on what a listener throws', async () => {
+    const fail = () => {
+      throw new RangeError('mine');
+    };
+    await assert.rejects(load(modelPath, { onProgress: fail }), { message: 'mine' });
+    const model = await load(modelPath, { threads: 1 });
+    const stream = model.stream(PROMPT, { maxTokens: 1, onProgress: fail });
+    await assert.rejects(stream.next(), { message: 'mine' });
+    assert.ok((await collect(model.generate(PROMPT, { maxTokens: 3 }))).length > 0);
+    await model.dispose();
+  });
+
+  test('says how much memory a context lacks', async () => {
+    const contextLength = 2 ** 20;
+    await assert.rejects(load(modelPath, { threads: 1, contextLength }), (error) => {
+      assert.ok(error instanceof OutOfMemoryError, String(error));
+      assert.match(error.message, /1048576/);
+      return true;
+    });
+  });
+
   test('refuses options that are out of range', async () => {
-    for (const options of [{ threads: 0 }, { threads: 65 }, { contextLength: 0 }, { isa: 'avx2' }, { kv: 'q8' }])
+    for (const options of [
+      { threads: 0 },
+      { threads: 65 },
+      { contextLength: 0 },
+      { isa: 'avx2' },
+      { kv: 'q8' },
+    ])
       await assert.rejects(load(modelPath, options), ArgumentError);
     for (const source of [undefined, null, 5, {}, []])
       await assert.rejects(load(source), ArgumentError);

@@ -37,8 +37,14 @@ describe('a file that is no sound model', () => {
       'half a header': [good.subarray(0, 1000), ['TRUNCATED', 'FORMAT']],
       'half the tensors': [good.subarray(0, good.length >> 1), ['TRUNCATED', 'FORMAT']],
       'a future version': [changed(4, 99), ['FORMAT', 'UNSUPPORTED']],
-      'too many tensors': [changed(8, 255, 255, 255, 255, 255, 255, 255, 127), ['FORMAT', 'TRUNCATED']],
-      'too many keys': [changed(16, 255, 255, 255, 255, 255, 255, 255, 127), ['FORMAT', 'TRUNCATED']],
+      'too many tensors': [
+        changed(8, 255, 255, 255, 255, 255, 255, 255, 127),
+        ['FORMAT', 'TRUNCATED'],
+      ],
+      'too many keys': [
+        changed(16, 255, 255, 255, 255, 255, 255, 255, 127),
+        ['FORMAT', 'TRUNCATED'],
+      ],
     };
     for (const [what, [bytes, codes]] of Object.entries(cases)) {
       const error = await failure(bytes);

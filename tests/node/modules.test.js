@@ -34,13 +34,28 @@ test('generated.js is what its generator makes of halfbyte.h', () => {
   execFileSync(process.execPath, [script, '--check']);
 });
 
-describe('the heap', () => {
-  async function makeCore(maximum = 65536) {
-    const memory = new WebAssembly.Memory({ initial: 64, maximum });
-    const module = await WebAssembly.compile(readFileSync(path('simd')));
-    return new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
-  }
+async function makeCore(maximum = 65536) {
+  const memory = new WebAssembly.Memory({ initial: 64, maximum });
+  const module = await WebAssembly.compile(readFileSync(path('simd')));
+  return new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
+}
 
+test('after a trap nothing can be called any more', async () => {
+  const core = await makeCore();
+  const at = core.allocate(100);
+  core.release(at, 100);
+  assert.throws(() => core.release(at, 100), { code: 'ENGINE', message: /hb_wasm_release/ });
+  assert.equal(core.dead, true);
+  assert.throws(() => core.allocate(1), { code: 'ENGINE' });
+});
+
+test('an address outside of memory counts as a breakdown', async () => {
+  const core = await makeCore();
+  assert.throws(() => core.text(2 ** 32 - 8, 100), { code: 'ENGINE' });
+  assert.equal(core.dead, true);
+});
+
+describe('the heap', () => {
   test('gives aligned blocks that do not overlap, and takes them back', async () => {
     const core = await makeCore();
     const before = core.call('hb_wasm_heap_used');

@@ -26,7 +26,9 @@ describe('logits', () => {
       );
       for (const isa of isas) {
         const options = { isa, kv, threads: 1 };
-        const hash = await withModel(options, async (model) => parityHash(await model.logits(TOKENS)));
+        const hash = await withModel(options, async (model) =>
+          parityHash(await model.logits(TOKENS)),
+        );
         assert.equal(hash, expected, `${isa}, ${kv}`);
       }
     }

@@ -38,7 +38,10 @@ describe('the demo server', () => {
     assert.match(headers['content-security-policy'], /'wasm-unsafe-eval'/);
     assert.match(body, /<!doctype html>/);
     assert.equal((await ask(server.url, '/')).headers.location, '/examples/web/');
-    assert.equal((await ask(server.url, '/web/index.js')).headers['content-type'], 'text/javascript; charset=utf-8');
+    assert.equal(
+      (await ask(server.url, '/web/index.js')).headers['content-type'],
+      'text/javascript; charset=utf-8',
+    );
   });
 
   test('leaves the headers away when told to', async () => {
