@@ -77,26 +77,20 @@ static uint8_t byte_of(hb_string text) {
 
 static void put_token(decoder *d, const hb_tokenizer *t, hb_token token, bool special) {
   hb_string text = t->text[token];
+  uint8_t kind = t->kind[token];
   bool first = !d->state.started;
-  switch (t->kind[token]) {
-  case HB_TOKEN_CONTROL:
-  case HB_TOKEN_UNKNOWN:
+  if (kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_UNKNOWN) {
     if (special) put_raw(d, text);
     return; /* text has not begun */
-  case HB_TOKEN_USER: put_raw(d, text); break;
-  case HB_TOKEN_BYTE:
-    if (t->byte_level)
-      put_printable(d, text);
-    else
-      put_byte(d, byte_of(text));
-    break;
-  default:
-    if (t->byte_level)
-      put_printable(d, text);
-    else
-      put_piece(d, text, first && t->add_space_prefix);
-    break;
   }
+  if (!t->byte_level && kind == HB_TOKEN_BYTE)
+    put_byte(d, byte_of(text));
+  else if (!t->byte_level)
+    put_piece(d, text, first && t->add_space_prefix);
+  else if (kind == HB_TOKEN_USER)
+    put_raw(d, text);
+  else
+    put_printable(d, text);
   d->state.started = 1;
 }
 

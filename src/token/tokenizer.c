@@ -109,11 +109,23 @@ static hb_status read_texts(hb_tokenizer *t, const hb_value *tokens, hb_error *e
   return HB_OK;
 }
 
-/* Text must never turn into these by itself, whoever wrote it. */
+/* Is the text the same in the printable alphabet? */
+static bool reads_the_same(hb_string text) {
+  for (size_t i = 0; i < text.length; i++)
+    if (text.data[i] <= ' ' || text.data[i] > '~') return false;
+  return true;
+}
+
+/* No merge may lead to this token: text must not turn into special tokens by itself, whoever wrote
+ * it, and user-defined tokens are not written in the printable alphabet that merges speak. */
 static bool is_out_of_reach(const hb_tokenizer *t, uint32_t token) {
-  uint8_t kind = t->kind[token];
-  return kind == HB_TOKEN_CONTROL || kind == HB_TOKEN_UNKNOWN ||
-         (kind == HB_TOKEN_BYTE && !t->byte_level);
+  switch (t->kind[token]) {
+  case HB_TOKEN_CONTROL:
+  case HB_TOKEN_UNKNOWN: return true;
+  case HB_TOKEN_BYTE: return !t->byte_level;
+  case HB_TOKEN_USER: return t->byte_level && !reads_the_same(t->text[token]);
+  default: return false;
+  }
 }
 
 static hb_status index_texts(hb_tokenizer *t, hb_error *error) {

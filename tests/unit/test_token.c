@@ -142,6 +142,50 @@ static void plain_text_never_merges_into_a_special_token(void **state) {
   close_file();
 }
 
+/* The text of a token that is not the first. */
+static void expect_text(hb_token token, const char *expected) {
+  hb_detokenizer stream = {.started = 1};
+  char out[16];
+  size_t length;
+  assert_int_equal(hb_detokenize(tokenizer, &stream, token, 0, out, sizeof out, &length), HB_OK);
+  assert_int_equal(length, strlen(expected));
+  assert_memory_equal(out, expected, length);
+}
+
+static void user_defined_tokens_come_back_as_they_are_written(void **state) {
+  (void)state;
+  hb_error error = {0};
+  const entry sentencepiece[] = {
+      {"\xe2\x96\x81", NORMAL, -1}, {"a", NORMAL, -1}, {"\xe2\x96\x81\xe2\x96\x81", USER, 0}};
+  put_header(&file, 0, 4);
+  put_key_string(&file, "tokenizer.ggml.model", "llama");
+  put_vocabulary(sentencepiece, 3);
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT(" a", 0, 2, 1); /* through a merge, as Gemma's runs of spaces */
+  expect_text(2, "  ");
+  close_file();
+
+  const entry byte_level[] = {{"\xc4\xa0", NORMAL, 0},
+                              {"a", NORMAL, 0},
+                              {"\xc4\xa0"
+                               "a",
+                               USER, 0}};
+  put_header(&file, 0, 6);
+  put_key_string(&file, "tokenizer.ggml.model", "gpt2");
+  put_key_string(&file, "tokenizer.ggml.pre", "gpt-2");
+  put_vocabulary(byte_level, 3);
+  put_key_array(&file, "tokenizer.ggml.merges", HB_VALUE_STRING, 1);
+  put_string(&file, "\xc4\xa0 a");
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT(" a", 0, 0, 1); /* U+0120 is a letter there, not a space */
+  EXPECT("\xc4\xa0"
+         "a",
+         0, 2);
+  expect_text(2, "\xc4\xa0"
+                 "a");
+  close_file();
+}
+
 static void tokens_may_span_words(void **state) {
   (void)state;
   hb_error error = {0};
@@ -362,6 +406,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(control_tokens_in_a_text_are_text_unless_asked_for),
       cmocka_unit_test(plain_text_never_merges_into_a_special_token),
+      cmocka_unit_test(user_defined_tokens_come_back_as_they_are_written),
       cmocka_unit_test(tokens_may_span_words),
       cmocka_unit_test(user_defined_tokens_are_always_taken),
       cmocka_unit_test(the_best_score_merges_first_and_bytes_stand_in_for_the_unknown),
