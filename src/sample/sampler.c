@@ -53,10 +53,13 @@ static hb_status check(const hb_sampler_options *o, uint32_t vocabulary, hb_erro
   if (wrong)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "%s of the sampler is out of its range",
                    wrong);
-  for (size_t i = 0; i < o->bias_count; i++)
-    if (o->biases[i].token < 0 || (uint32_t)o->biases[i].token >= vocabulary)
-      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "logit bias for token %d of %u",
-                     (int64_t)o->biases[i].token, (uint64_t)vocabulary);
+  for (size_t i = 0; i < o->bias_count; i++) {
+    hb_logit_bias b = o->biases[i];
+    if (b.token < 0 || (uint32_t)b.token >= vocabulary || b.bias != b.bias)
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                     "the logit bias of token %d is no number, or no token of %u has it",
+                     (int64_t)b.token, (uint64_t)vocabulary);
+  }
   return HB_OK;
 }
 
@@ -256,24 +259,37 @@ static double next_random(hb_sampler *s) {
 static hb_token draw(hb_sampler *s, uint32_t n) {
   const candidate *c = s->candidates;
   double left = next_random(s) * total(c, n);
-  for (uint32_t i = 0; i + 1 < n; i++) {
+  hb_token last = c[0].token; /* that can be drawn: rounding may leave a rest behind all */
+  for (uint32_t i = 0; i < n; i++) {
     left -= c[i].probability;
-    if (left < 0) return c[i].token;
+    if (c[i].probability > 0) last = c[i].token;
+    if (left < 0) break;
   }
-  return c[n - 1].token;
+  return last;
+}
+
+/* Divides by the temperature what each logit lies below the largest, which must be finite: whatever
+ * the temperature, the largest becomes 0. NaN becomes impossible. */
+static void cool(const hb_sampler *s, float *logits, float largest) {
+  const float impossible = -0x1p127f;
+  for (uint32_t i = 0; i < s->vocabulary; i++) {
+    float x = (logits[i] - largest) / s->options.temperature;
+    logits[i] = x > impossible ? x : impossible;
+  }
 }
 
 static hb_token sample(hb_sampler *s, float *logits) {
   const hb_sampler_options *o = &s->options;
-  if (o->temperature == 0) return greedy(logits, s->vocabulary);
-  for (uint32_t i = 0; i < s->vocabulary; i++) logits[i] /= o->temperature;
-  float sum = s->kernels->softmax(logits, s->vocabulary, s->probabilities);
-  if (!finite(sum)) return greedy(logits, s->vocabulary); /* NaN or infinity among the logits */
-  /* Tokens below (1 - p) / n together have less than 1 - p: the others reach p without them. With
-   * top-k, which comes first, all may be needed. */
-  float least = o->top_k == 0 && o->top_p < 1 ? (1 - o->top_p) / (float)s->vocabulary * 0.99f : 0;
-  uint32_t n = filter(s, list_candidates(s, logits, least));
-  return n > 0 ? draw(s, n) : greedy(logits, s->vocabulary);
+  hb_token best = greedy(logits, s->vocabulary);
+  if (o->temperature == 0 || !finite(logits[best])) return best;
+  cool(s, logits, logits[best]);
+  s->kernels->softmax(logits, s->vocabulary, s->probabilities);
+  /* Tokens below (1 - p) / n together have less than 1 - p: the others reach p without them (with
+   * a hundredth to spare for rounding, unless p is nearly 1). With top-k, which comes first, all
+   * may be needed. */
+  bool prune = o->top_k == 0 && o->top_p < 0.999f;
+  float least = prune ? (1 - o->top_p) / (float)s->vocabulary * 0.99f : 0;
+  return draw(s, filter(s, list_candidates(s, logits, least)));
 }
 
 hb_token hb_sampler_sample(hb_sampler *s, float *logits, float *logprob) {
