@@ -258,7 +258,11 @@ async function run(values) {
   }
 }
 
-/** @param {import('./index.js').Model} model @param {number} loadMs @param {number | bigint} seed */
+/**
+ * @param {import('./index.js').Model} model
+ * @param {number} loadMs
+ * @param {number | bigint} seed
+ */
 function printStats({ info }, loadMs, seed) {
   const { weightBytes, variant, threads, threadsReason, contextLength } = info;
   process.stderr.write(

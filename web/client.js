@@ -1,14 +1,19 @@
-// The caller's side of a model's worker: starts it and those that compute for it, turns messages into
-// promises and streams, and makes sure that nothing waits for ever when a worker ends.
+// The caller's side of a model's worker: starts it and those that compute for it, turns messages
+// into promises, and makes sure that nothing waits for ever when a worker ends.
 import { EngineError, HalfbyteError, EnvironmentError, NetworkError } from './error.js';
 import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
 import { startEngine, startThread } from './platform.js';
 
 /** @import { WorkerPort } from './platform.js' */
-/** @import { Crew } from './variants.js' */
+/** @import { Crew, ThreadPlan } from './variants.js' */
 /** @import { ErrorRecord } from './worker.js' */
 
-/** @typedef {{ size: number, slice: (offset: number, length: number) => Promise<Uint8Array> }} Local */
+/**
+ * A source whose bytes stay with the caller.
+ * @typedef {object} Local
+ * @property {number} size
+ * @property {(offset: number, length: number) => Promise<Uint8Array>} slice
+ */
 
 /**
  * @typedef {object} Pending
@@ -92,33 +97,38 @@ export class Client {
     }
   }
 
-  /** @param {Crew} crew */
-  async #startThreads({ module, memory, threads }) {
+  /** Starts those that compute for the engine, and tells it how that went. @param {Crew} crew */
+  async #startThreads(crew) {
     try {
-      await Promise.all(
-        threads.map(
-          (plan) =>
-            new Promise((resolve, reject) => {
-              const thread = startThread();
-              this.#threads.push(thread);
-              thread.listen((message) => {
-                if (message.type === 'ready') return resolve(undefined);
-                reject(new Error(message.reason));
-                this.#break(`a thread failed: ${message.reason}`);
-              });
-              thread.onFailure((reason) => {
-                reject(new Error(reason));
-                this.#break(`a thread failed: ${reason}`);
-              });
-              thread.hold(false); // after listening, which would hold it again
-              thread.post({ module, memory, plan });
-            }),
-        ),
-      );
-      this.#worker.post({ type: 'threads' });
-    } catch {
-      // #break has told everybody.
+      await Promise.all(crew.threads.map((plan) => this.#startThread(crew, plan)));
+      this.#post({ type: 'threads' });
+    } catch (error) {
+      const failed = this.#threads.splice(0);
+      await Promise.all(failed.map((thread) => thread.terminate()));
+      this.#post({ type: 'threads', error: /** @type {Error} */ (error).message });
     }
+  }
+
+  /** @param {Crew} crew @param {ThreadPlan} plan @returns {Promise<void>} */
+  #startThread({ module, memory }, plan) {
+    return new Promise((resolve, reject) => {
+      const thread = startThread();
+      this.#threads.push(thread);
+      let ready = false;
+      const fail = (/** @type {string} */ reason) => {
+        if (!this.#threads.includes(thread)) return;
+        if (ready) this.#break(`a thread failed: ${reason}`);
+        else reject(new Error(`a thread did not start: ${reason}`));
+      };
+      thread.onFailure(fail);
+      thread.listen((message) => {
+        if (message.type === 'failed') return fail(message.reason);
+        ready = true;
+        resolve();
+      });
+      thread.hold(false); // after listening, which would hold it again
+      thread.post({ module, memory, plan });
+    });
   }
 
   /**
@@ -171,7 +181,8 @@ export class Client {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const call of pending) call.reject(error);
-    await Promise.all([this.#worker, ...this.#threads].map((worker) => worker.terminate()));
+    const workers = [this.#worker, ...this.#threads.splice(0)];
+    await Promise.all(workers.map((worker) => worker.terminate()));
     this.#locals = [];
   }
 }

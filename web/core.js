@@ -108,7 +108,7 @@ export class Core {
     return this.text(at, Math.min(limit, (end < 0 ? this.bytes.length : end) - at));
   }
 
-  /** Bytes at an address that the module gave, checked. @param {Pointer} at @param {number} length */
+  /** Bytes at an address from the module, checked. @param {Pointer} at @param {number} length */
   #range(at, length) {
     at >>>= 0;
     length >>>= 0;
@@ -223,6 +223,20 @@ export class Core {
       if (!field) throw new EngineError(`${struct} has no field ${name}`);
       this.#writeField(field.type, at + field.offset, value);
     }
+  }
+
+  /**
+   * Structs as an array in memory that `allocate` gives.
+   * @param {(size: number) => Pointer} allocate
+   * @param {string} struct
+   * @param {Record<string, any>[]} values
+   * @returns {Pointer}
+   */
+  putStructs(allocate, struct, values) {
+    const size = this.sizeOf(struct);
+    const at = allocate(size * values.length);
+    values.forEach((value, i) => this.write(struct, at + i * size, value));
+    return at;
   }
 
   /** @param {string} type @param {Pointer} at @param {any} value */

@@ -4,7 +4,7 @@ import { Client, abortError } from './client.js';
 import { AbortError } from './generated.js';
 import { engineOptions, generateArgs, oneOf, resolveSources, text, tokenList } from './options.js';
 
-/** @import { FinishReason } from './engine.js' */
+/** @import { FinishReason } from './generation.js' */
 /** @import { MetadataValue, TensorInfo } from './gguf.js' */
 /** @import { GenerateOptions, LoadOptions, ModelSource } from './options.js' */
 /** @import { Variant } from './variants.js' */
@@ -98,8 +98,8 @@ export { capabilities } from './variants.js';
 
 /**
  * Loads a model into a worker of its own.
- * @param {ModelSource | ModelSource[]} source a URL, a path (Node), a File or Blob, an ArrayBuffer; of
- *   a split model the URL or path of the first file, or a list of all files
+ * @param {ModelSource | ModelSource[]} source a URL, a path (Node), a File or Blob, an ArrayBuffer;
+ *   of a split model the URL or path of the first file, or a list of all files
  * @param {LoadOptions} [options]
  * @returns {Promise<Model>}
  */

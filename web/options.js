@@ -4,7 +4,8 @@ import { isNode, pathOf } from './platform.js';
 
 /** @import { Local } from './client.js' */
 /** @import { Source } from './sources.js' */
-/** @import { EngineOptions, GenerateArgs } from './engine.js' */
+/** @import { EngineOptions } from './engine.js' */
+/** @import { GenerateArgs } from './generation.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
@@ -24,7 +25,8 @@ const U32 = 2 ** 32 - 1;
 
 /**
  * @typedef {object} LoadOptions
- * @property {number} [threads] how many threads compute; as many as `capabilities()` says unless given
+ * @property {number} [threads] how many threads compute; as many as `capabilities()` says unless
+ *   given
  * @property {number} [contextLength] positions of the context; what the model was made for, up to
  *   4096, unless given
  * @property {(progress: LoadProgress) => void} [onProgress] is called at most 20 times a second
@@ -44,7 +46,8 @@ const U32 = 2 ** 32 - 1;
  * @property {number} [repetitionPenalty] 1 (off) unless given
  * @property {number} [frequencyPenalty] 0 (off) unless given
  * @property {number} [presencePenalty] 0 (off) unless given
- * @property {number} [penaltyWindow] how many of the last tokens the penalties look at; 64 unless given
+ * @property {number} [penaltyWindow] how many of the last tokens the penalties look at; 64 unless
+ *   given
  * @property {Record<number, number>} [logitBias] what to add to the logits of some tokens
  * @property {number | bigint} [seed] of the draws; another one each time unless given
  * @property {string | string[]} [stop] texts that end the generation and are left out of it

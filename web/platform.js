@@ -23,7 +23,7 @@ import { EnvironmentError } from './error.js';
 
 const proc = /** @type {NodeJS.Process | undefined} */ (/** @type {any} */ (globalThis).process);
 
-/** Whether this is Node (or Electron's main process), and not a page that a bundler gave a `process`. */
+/** Whether this is Node or Electron's main process, not a page with a bundler's `process`. */
 export const isNode =
   typeof proc?.versions?.node === 'string' && /** @type {any} */ (proc).type !== 'renderer';
 
@@ -47,7 +47,11 @@ const urls = () => builtin('node:url');
 /** @returns {typeof import('node:worker_threads')} */
 const threads = () => builtin('node:worker_threads');
 
-/** A whole small file. Node only, like the next two. @param {URL} url @returns {Promise<Uint8Array>} */
+/**
+ * A whole small file. Node only, like the next two.
+ * @param {URL} url
+ * @returns {Promise<Uint8Array>}
+ */
 export const readFile = (url) => files().readFile(url);
 
 /** @param {URL} url @returns {string} */
@@ -172,7 +176,7 @@ export function parentPort() {
 }
 
 /**
- * Lets the thread look at its messages. A timer would do it too, but browsers make timers wait 4 ms.
+ * Lets the thread look at its messages. A timer would do it, but browsers delay timers by 4 ms.
  * @type {() => Promise<void>}
  */
 export const breathe = isNode

@@ -1,5 +1,5 @@
-// Where the bytes of a model come from, as readers that fill a buffer given to them. Nothing is ever
-// held whole: a reader keeps at most one chunk of the network's.
+// Where the bytes of a model come from, as readers that fill a buffer given to them. Nothing is
+// ever held whole: a reader keeps at most one chunk of the network's.
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
 import { openFile } from './platform.js';

@@ -69,8 +69,9 @@ function threadsFeature() {
       available: false,
       reason: 'the page is not cross-origin isolated, so threads cannot share memory',
       fix:
-        'serve the page over HTTPS (or from localhost) with the headers "Cross-Origin-Opener-Policy: ' +
-        'same-origin" and "Cross-Origin-Embedder-Policy: require-corp"',
+        'serve the page over HTTPS (or from localhost) with the headers ' +
+        '"Cross-Origin-Opener-Policy: same-origin" and ' +
+        '"Cross-Origin-Embedder-Policy: require-corp"',
     };
   if (knows('threads')) return { available: true };
   return {
@@ -87,8 +88,7 @@ function threadsFeature() {
  * @property {Feature & { count: number }} threads `count`: how many `load` uses unless told
  * @property {{ maximum: number, device: number | undefined }} memory `maximum`: bytes that a model
  *   and its context can use together; `device`: bytes of memory of the machine as far as it says
- * @property {'simd' | 'simd-threads' | 'relaxed' | 'relaxed-threads' | undefined} variant the module
- *   that `load` tries first
+ * @property {Variant | undefined} variant the module that `load` tries first
  */
 
 /**

@@ -4,16 +4,17 @@ import { EngineError, HalfbyteError } from './error.js';
 import { AbortError } from './generated.js';
 import { parentPort } from './platform.js';
 
-/**
- * What travels between the caller (client.js) and this worker:
- *   to here    { type: 'call', id, method, args } { type: 'abort', id } { type: 'chunk', id, bytes }
- *              { type: 'threads', error? }
- *   from here  { type: 'result', id, value } { type: 'error', id, error } { type: 'event', id, event }
- *              { type: 'pull', id, number, offset, length } { type: 'threads', crew }
- *              { type: 'broken', error }
- */
+// What travels between the caller (client.js) and this worker:
+//   to here    { type: 'call', id, method, args }   { type: 'abort', id }
+//              { type: 'chunk', bytes }             { type: 'threads', error? }
+//   from here  { type: 'result', id, value }        { type: 'error', id, error }
+//              { type: 'event', id, event }         { type: 'pull', number, offset, length }
+//              { type: 'threads', crew }            { type: 'broken', error }
 
-/** @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream'} Method */
+/**
+ * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream'
+ * } Method
+ */
 /** @typedef {{ name: string, code: string, message: string, offset?: number }} ErrorRecord */
 
 const port = parentPort();
@@ -31,12 +32,15 @@ const engine = new Engine({
     }),
   startThreads: (crew) =>
     new Promise((resolve, reject) => {
-      threadsReady = (error) => (error === undefined ? resolve() : reject(new EngineError(error)));
+      threadsReady = (error) => (error === undefined ? resolve() : reject(new Error(error)));
       port.post({ type: 'threads', crew });
     }),
 });
 
-/** Calls that have not been answered. @type {Map<number, { aborted: boolean, started: boolean }>} */
+/**
+ * Calls that have not been answered.
+ * @type {Map<number, { aborted: boolean, started: boolean }>}
+ */
 const calls = new Map();
 /** Ends when every call so far has been answered. @type {Promise<void>} */
 let queue = Promise.resolve();

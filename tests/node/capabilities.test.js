@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
-import { EnvironmentError, capabilities } from '../../web/index.js';
+import { EnvironmentError, capabilities, defaultModel, load } from '../../web/index.js';
 import { makeMachine } from '../../web/variants.js';
 
 const { validate } = WebAssembly;
@@ -60,6 +60,19 @@ describe('capabilities', () => {
     assert.equal(machine.variant, capabilities().variant.replace('-threads', ''));
     assert.match(machine.notes[0], /-threads: no workers/);
     assert.match(machine.threadsReason, /no workers/);
+  });
+
+  test('leave a model with one thread where workers cannot start', async () => {
+    const { Worker } = process.getBuiltinModule('node:worker_threads');
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (message, ...rest) {
+      return postMessage.call(this, message.plan ? { ...message, module: null } : message, ...rest);
+    };
+    const model = await load(defaultModel, { threads: 2 });
+    Worker.prototype.postMessage = postMessage;
+    assert.equal(model.info.threads, 1);
+    assert.match(model.info.threadsReason, /a thread did not start/);
+    await model.dispose();
   });
 
   test('are not needed for an instruction set that is asked for', async () => {
