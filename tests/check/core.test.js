@@ -23,8 +23,8 @@ test('the core calls nothing of the C library but the heap and the memory functi
 });
 
 test('every external name of the libraries begins with hb_', () => {
-  for (const library of ['halfbyte', 'halfbyte-compress', 'halfbyte-host']) {
-    const names = symbols(`build/native/lib${library}.a`, 'TDBRVW');
+  for (const library of ['libhalfbyte.a', 'libhalfbyte-compress.a', 'native/libhalfbyte-host.a']) {
+    const names = symbols(`build/native/${library}`, 'TDBRVW');
     assert.deepEqual([...names].filter((name) => !name.startsWith('hb_')), []);
   }
 });
