@@ -1,4 +1,4 @@
-// Generated from src/halfbyte.h by scripts/generate-web.js; not to be edited.
+// Generated from src/halfbyte.h by wasm/generate-tables.js; not to be edited.
 import { HalfbyteError } from './error.js';
 
 /** An argument is out of its range. */

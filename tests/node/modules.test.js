@@ -30,7 +30,7 @@ describe('the modules', () => {
 });
 
 test('generated.js is what its generator makes of halfbyte.h', () => {
-  const script = fileURLToPath(new URL('../../scripts/generate-web.js', import.meta.url));
+  const script = fileURLToPath(new URL('../../wasm/generate-tables.js', import.meta.url));
   execFileSync(process.execPath, [script, '--check']);
 });
 

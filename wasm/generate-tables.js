@@ -1,6 +1,6 @@
 // Writes web/generated.js, the constants and error classes of src/halfbyte.h in JavaScript.
-//   node scripts/generate-web.js           writes the file
-//   node scripts/generate-web.js --check   fails if the file is not what would be written
+//   node wasm/generate-tables.js           writes the file
+//   node wasm/generate-tables.js --check   fails if the file is not what would be written
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const header = readFileSync(new URL('../src/halfbyte.h', import.meta.url), 'utf8');
@@ -48,7 +48,7 @@ const classes = failures.map(
     `export class ${js} extends HalfbyteError {\n  static code = '${name}';\n  static label = '${js}';\n}\n`,
 );
 
-const output = `// Generated from src/halfbyte.h by scripts/generate-web.js; not to be edited.
+const output = `// Generated from src/halfbyte.h by wasm/generate-tables.js; not to be edited.
 import { HalfbyteError } from './error.js';
 
 ${classes.join('\n')}
@@ -86,7 +86,7 @@ ${[
 
 if (process.argv.includes('--check')) {
   if (readFileSync(target, 'utf8') !== output) {
-    console.error('web/generated.js is out of date: run node scripts/generate-web.js');
+    console.error('web/generated.js is out of date: run node wasm/generate-tables.js');
     process.exit(1);
   }
 } else {
