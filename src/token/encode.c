@@ -182,6 +182,14 @@ static hb_status encode_plain(encoder *e, hb_string text) {
   return e->t->byte_level ? encode_byte_level(e, text) : encode_sentencepiece(e, text);
 }
 
+/* How many bytes of ASCII white space a text begins with. */
+static size_t white_space(hb_string text) {
+  size_t n = 0;
+  while (n < text.length && (text.data[n] == ' ' || (text.data[n] >= '\t' && text.data[n] <= '\r')))
+    n++;
+  return n;
+}
+
 /* Special tokens stand for themselves; what lies between them is plain text. */
 static hb_status encode_text(encoder *e, hb_string text, bool control) {
   size_t plain = 0, at = 0;
@@ -194,7 +202,10 @@ static hb_status encode_text(encoder *e, hb_string text, bool control) {
     }
     HB_TRY(encode_plain(e, (hb_string){text.data + plain, at - plain}));
     put(e, token);
-    plain = at += e->t->text[token].length;
+    at += e->t->text[token].length;
+    if (e->t->flags[token] & HB_TOKEN_STRIPS)
+      at += white_space((hb_string){text.data + at, text.length - at});
+    plain = at;
   }
   return encode_plain(e, (hb_string){text.data + plain, at - plain});
 }

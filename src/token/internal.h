@@ -16,6 +16,11 @@ typedef enum hb_token_kind { /* tokenizer.ggml.token_type */
                              HB_TOKEN_BYTE = 6,
 } hb_token_kind;
 
+enum {
+  HB_TOKEN_ENDS = 1,   /* a generation */
+  HB_TOKEN_STRIPS = 2, /* the white space behind it from a text */
+};
+
 /* Tokens longer than this are never looked for as special ones in a text, so that the search is
  * linear. */
 #define HB_MAX_SPECIAL_BYTES 256
@@ -32,7 +37,7 @@ struct hb_tokenizer {
   uint32_t count;
   hb_string *text; /* [count], views into the file's header */
   uint8_t *kind;   /* [count], hb_token_kind */
-  uint8_t *ends;   /* [count]: ends a generation */
+  uint8_t *flags;  /* [count], HB_TOKEN_ENDS, HB_TOKEN_STRIPS */
 
   hb_table texts;           /* of the tokens that plain text may become; the first of equal texts */
   hb_token byte_token[256]; /* the token of each single byte, or HB_NO_TOKEN */

@@ -95,8 +95,8 @@ static hb_status read_texts(hb_tokenizer *t, const hb_value *tokens, hb_error *e
   t->count = (uint32_t)tokens->count;
   t->text = hb_allocate(t->allocator, (uint64_t)t->count * sizeof *t->text);
   t->kind = hb_allocate(t->allocator, t->count);
-  t->ends = hb_allocate_zero(t->allocator, t->count);
-  if (!t->text || !t->kind || !t->ends) return no_memory(t->count, error);
+  t->flags = hb_allocate_zero(t->allocator, t->count);
+  if (!t->text || !t->kind || !t->flags) return no_memory(t->count, error);
   memset(t->kind, HB_TOKEN_NORMAL, t->count);
   uint64_t cursor = 0;
   for (uint32_t i = 0; i < t->count; i++) {
@@ -200,6 +200,26 @@ static bool spans_words(hb_string text) {
   return false;
 }
 
+static bool is_one_of(hb_string text, const char *const *names, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (hb_string_equal(text, hb_string_of(names[i]))) return true;
+  return false;
+}
+
+/* Phi-3's special tokens, but for these, take the white space behind them. No key says so;
+ * llama.cpp goes by the model's name. */
+static hb_status mark_phi3_strips(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
+  static const char *const others[] = {"<unk>", "<s>", "<|endoftext|>"};
+  const hb_value *architecture = hb_gguf_value(gguf, "general.architecture");
+  hb_string name = {"", 0};
+  if (architecture) HB_TRY(hb_value_string(architecture, &name, error));
+  if (!hb_string_equal(name, hb_string_of("phi3"))) return HB_OK;
+  for (uint32_t i = 0; i < t->count; i++)
+    if (!is_one_of(t->text[i], others, sizeof others / sizeof *others))
+      t->flags[i] |= HB_TOKEN_STRIPS;
+  return HB_OK;
+}
+
 static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_error *error) {
   HB_TRY(index_texts(t, error));
   HB_TRY(read_scores(t, gguf, error));
@@ -214,7 +234,7 @@ static hb_status prepare_sentencepiece(hb_tokenizer *t, const hb_gguf *gguf, hb_
   }
   t->add_bos = true;
   t->add_space_prefix = true;
-  return HB_OK;
+  return mark_phi3_strips(t, gguf, error);
 }
 
 /* ---- Byte-level BPE ---- */
@@ -287,7 +307,7 @@ static hb_status prepare_byte_level(hb_tokenizer *t, const hb_gguf *gguf, hb_err
 /* ---- Ends ---- */
 
 static void mark_end(hb_tokenizer *t, hb_token token) {
-  if (token != HB_NO_TOKEN) t->ends[token] = 1;
+  if (token != HB_NO_TOKEN) t->flags[token] |= HB_TOKEN_ENDS;
 }
 
 static bool is_named_like_an_end(hb_string text) {
@@ -304,9 +324,7 @@ static bool is_named_like_an_end(hb_string text) {
                                       "[EOS]",
                                       "</s>",
                                       u8"<\uff5cend\u2581of\u2581sentence\uff5c>"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (hb_string_equal(text, hb_string_of(names[i]))) return true;
-  return false;
+  return is_one_of(text, names, sizeof names / sizeof *names);
 }
 
 /* Tokens that end a generation, by their key or, if they are special, by their usual name. */
@@ -375,7 +393,7 @@ void hb_tokenizer_destroy(hb_tokenizer *t) {
   uint64_t merges = (uint64_t)t->merge_capacity * sizeof(hb_token);
   hb_release(a, t->text, (uint64_t)t->count * sizeof *t->text);
   hb_release(a, t->kind, t->count);
-  hb_release(a, t->ends, t->count);
+  hb_release(a, t->flags, t->count);
   hb_table_destroy(&t->texts, a);
   hb_release(a, t->score, (uint64_t)t->count * sizeof *t->score);
   hb_release(a, t->merge_left, merges);
@@ -407,5 +425,5 @@ void hb_tokenizer_get_info(const hb_tokenizer *t, hb_tokenizer_info *out) {
 }
 
 int hb_token_ends(const hb_tokenizer *t, hb_token token) {
-  return token >= 0 && (uint32_t)token < t->count && t->ends[token];
+  return token >= 0 && (uint32_t)token < t->count && (t->flags[token] & HB_TOKEN_ENDS);
 }

@@ -186,6 +186,23 @@ static void user_defined_tokens_come_back_as_they_are_written(void **state) {
   close_file();
 }
 
+static void special_tokens_of_phi3_take_the_white_space_behind_them(void **state) {
+  (void)state;
+  hb_error error = {0};
+  put_header(&file, 0, 5);
+  put_key_string(&file, "general.architecture", "phi3");
+  put_key_string(&file, "tokenizer.ggml.model", "llama");
+  put_vocabulary(pieces, PIECES);
+  assert_int_equal(open_file(&error), HB_OK);
+  EXPECT("<|im_end|> \n\tab", HB_TOKENIZE_SPECIAL, 11, 10);
+  EXPECT("<|im_end|>\r\n", HB_TOKENIZE_SPECIAL, 11);
+  EXPECT("<s> ab", HB_TOKENIZE_SPECIAL, 1, 6, 10);
+  close_file();
+  open_pieces();
+  EXPECT("<|im_end|> ab", HB_TOKENIZE_SPECIAL, 11, 6, 10);
+  close_file();
+}
+
 static void tokens_may_span_words(void **state) {
   (void)state;
   hb_error error = {0};
@@ -407,6 +424,7 @@ int main(void) {
       cmocka_unit_test(control_tokens_in_a_text_are_text_unless_asked_for),
       cmocka_unit_test(plain_text_never_merges_into_a_special_token),
       cmocka_unit_test(user_defined_tokens_come_back_as_they_are_written),
+      cmocka_unit_test(special_tokens_of_phi3_take_the_white_space_behind_them),
       cmocka_unit_test(tokens_may_span_words),
       cmocka_unit_test(user_defined_tokens_are_always_taken),
       cmocka_unit_test(the_best_score_merges_first_and_bytes_stand_in_for_the_unknown),
