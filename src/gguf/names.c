@@ -95,7 +95,7 @@ uint32_t hb_names_find(const hb_names *names, hb_string name) {
     else
       high = middle;
   }
-  return HB_NO_ENTRY;
+  return HB_NO_NAME;
 }
 
 void hb_names_clear(hb_names *names) {

@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-#define HB_NO_ENTRY UINT32_MAX
+#define HB_NO_NAME UINT32_MAX
 
 typedef hb_string (*hb_name_of)(const void *context, uint32_t entry);
 
@@ -27,7 +27,7 @@ typedef struct hb_names {
  * *twice set to an entry whose name another one has. */
 hb_status hb_names_extend(hb_names *names, uint32_t count, uint32_t *twice);
 
-/* The entry with that name, or HB_NO_ENTRY. */
+/* The entry with that name, or HB_NO_NAME. */
 uint32_t hb_names_find(const hb_names *names, hb_string name);
 
 void hb_names_clear(hb_names *names);

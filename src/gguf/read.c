@@ -136,7 +136,7 @@ static hb_value take_value(const shard *s, uint64_t *at) {
 
 static const hb_value *value_in(const shard *s, const char *key) {
   uint32_t entry = hb_names_find(&s->value_names, hb_string_of(key));
-  return entry == HB_NO_ENTRY ? NULL : &s->values[entry];
+  return entry == HB_NO_NAME ? NULL : &s->values[entry];
 }
 
 static hb_status list_values(const hb_gguf *g, shard *s, uint64_t *at, hb_error *error) {
@@ -428,5 +428,5 @@ const hb_value *hb_gguf_value(const hb_gguf *g, const char *key) {
 
 const hb_tensor *hb_gguf_tensor(const hb_gguf *g, const char *name) {
   uint32_t entry = hb_names_find(&g->tensor_names, hb_string_of(name));
-  return entry == HB_NO_ENTRY ? NULL : hb_gguf_tensor_at(g, entry);
+  return entry == HB_NO_NAME ? NULL : hb_gguf_tensor_at(g, entry);
 }

@@ -1,12 +1,13 @@
-// Writes the hand-made seeds of the fuzz targets: node tests/fuzz/make_seeds.js. Every file of
-// seeds/gguf is a regression test too: tests/unit/test_gguf_hostile.c says how each must be refused.
-// The names begin with what the file attacks: `size` counts and lengths, `shape` dimensions and
-// types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits cannot hold.
+// Writes the hand-made seeds of two fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
+// regression test too: gguf.json and model.json say how it must end, and the unit tests gguf_hostile
+// and model_hostile check it. In seeds/gguf the names begin with what the file attacks: `size` counts and lengths,
+// `shape` dimensions and types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits
+// cannot hold. In seeds/model: `number` hyperparameters, `weight` tensors, `token` the vocabulary.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const U8 = 0, U16 = 2, U32 = 4, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9, U64 = 10;
-const TYPE_F32 = 0, TYPE_Q4_0 = 2, TYPE_Q2_K = 10, TYPE_I8 = 24;
+const TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q2_K = 10, TYPE_IQ3_S = 21, TYPE_I8 = 24;
 
 // Little-endian bytes from numbers of a width, texts and nested lists.
 const number = (bytes) => (value) =>
@@ -153,6 +154,153 @@ const gguf = {
   'wide-offset': withTensor('t', [8], { offset: 2n ** 32n }),
 };
 
+// A Llama of one layer, 4 wide, whose vocabulary has 8 tokens.
+const string = (name, value) => key(name, STRING, text(value));
+const count = (name, value) => key(name, U32, u32(value));
+const real = (name, value) => key(name, F32, f32(value));
+const list = (name, type, values) => key(name, ARRAY, u32(type), u64(values.length), values);
+const texts = ['<unk>', '<s>', '</s>', '<0x41>', '\u2581', 'a', 'b', '\u2581ab'];
+
+const llama = {
+  architecture: string('general.architecture', 'llama'),
+  layers: count('llama.block_count', 1),
+  width: count('llama.embedding_length', 4),
+  feedForward: count('llama.feed_forward_length', 4),
+  context: count('llama.context_length', 64),
+  heads: count('llama.attention.head_count', 2),
+  kvHeads: count('llama.attention.head_count_kv', 1),
+  eps: real('llama.attention.layer_norm_rms_epsilon', 1e-5),
+  tokenizer: string('tokenizer.ggml.model', 'llama'),
+  tokens: list('tokenizer.ggml.tokens', STRING, texts.map(text)),
+  scores: list('tokenizer.ggml.scores', F32, [0, 0, 0, 0, -1, -2, -3, -4].map(f32)),
+  kinds: list('tokenizer.ggml.token_type', 5, [2, 3, 3, 6, 1, 1, 1, 1].map(u32)),
+  bos: count('tokenizer.ggml.bos_token_id', 1),
+  eos: count('tokenizer.ggml.eos_token_id', 2),
+};
+
+// [name, dims, type] of each weight; of types that `as` gives, the widths are a block's, 32.
+const weightsAs = (as, wide = 8) => ({
+  embd: ['token_embd.weight', [4 * wide, 8], as],
+  outputNorm: ['output_norm.weight', [4 * wide], TYPE_F32],
+  attnNorm: ['blk.0.attn_norm.weight', [4 * wide], TYPE_F32],
+  q: ['blk.0.attn_q.weight', [4 * wide, 4 * wide], as],
+  k: ['blk.0.attn_k.weight', [4 * wide, 2 * wide], as],
+  v: ['blk.0.attn_v.weight', [4 * wide, 2 * wide], as],
+  attnOutput: ['blk.0.attn_output.weight', [4 * wide, 4 * wide], as],
+  ffnNorm: ['blk.0.ffn_norm.weight', [4 * wide], TYPE_F32],
+  gate: ['blk.0.ffn_gate.weight', [4 * wide, 4 * wide], as],
+  up: ['blk.0.ffn_up.weight', [4 * wide, 4 * wide], as],
+  down: ['blk.0.ffn_down.weight', [4 * wide, 4 * wide], as],
+});
+const weights = weightsAs(TYPE_F32, 1);
+const quantized = (as, others) =>
+  model({
+    width: count('llama.embedding_length', 32),
+    feedForward: count('llama.feed_forward_length', 32),
+    weights: weightsAs(as),
+    ...others,
+  });
+const block = { [TYPE_F32]: [1, 4], [TYPE_F16]: [1, 2], [TYPE_Q4_0]: [32, 18], [TYPE_Q8_0]: [32, 34], [TYPE_IQ3_S]: [256, 110] };
+
+/**
+ * The model with some keys and weights replaced, added, or (null) left out. All bytes of weights are
+ * `fill`, as a rule 1.0 in half precision: a sound scale, and a sound F32.
+ */
+function model({ weights: otherWeights = {}, fill = [0x00, 0x3c], ...otherKeys } = {}) {
+  const present = (list) => Object.values(list).filter(Boolean);
+  let offset = 0;
+  const tensors = present({ ...weights, ...otherWeights }).map(([name, dims, type]) => {
+    const record = tensor(name, dims, { type, offset });
+    const [values, size] = block[type];
+    offset += Math.ceil((dims.reduce((a, b) => a * b) / values) * size / 32) * 32;
+    return record;
+  });
+  const header = file({ keys: present({ ...llama, ...otherKeys }), tensors, data: 0 });
+  return bytes([header, Buffer.alloc(offset, Buffer.from(fill))]);
+}
+
+const nan = [0x00, 0x7e];
+const infinity = [0x00, 0x7c];
+const largest = [0xff, 0x7b];
+const withTokens = (tokens) => model({ tokens: list('tokenizer.ggml.tokens', STRING, tokens.map(text)) });
+const replaced = (token, other) => texts.map((t) => (t === token ? other : t));
+
+const hostileModels = {
+  'ok-llama': model(),
+  'ok-no-tokenizer': model({ tokenizer: null, tokens: null, scores: null, kinds: null }),
+  'ok-f16': model({ weights: weightsAs(TYPE_F16, 1) }),
+  'ok-q4': quantized(TYPE_Q4_0),
+  'ok-q8': quantized(TYPE_Q8_0),
+  'ok-nan': quantized(TYPE_Q4_0, { fill: nan }),
+  'ok-infinity': quantized(TYPE_Q4_0, { fill: infinity }),
+  'ok-largest': quantized(TYPE_Q8_0, { fill: largest }),
+  'ok-minus-128': quantized(TYPE_Q8_0, { fill: [0x80, 0x80] }),
+  'ok-empty-and-equal-tokens': withTokens(['', '', '</s>', '<0x41>', 'a', 'a', 'a', '']),
+  'ok-scores-not-finite': model({ scores: list('tokenizer.ggml.scores', F32, [0, 0, 0, 0, NaN, Infinity, -Infinity, NaN].map(f32)) }),
+
+  'number-no-architecture': model({ architecture: null }),
+  'number-architecture-unknown': model({ architecture: string('general.architecture', 'lla%sma\n') }),
+  'number-architecture-integer': model({ architecture: count('general.architecture', 1) }),
+  'number-layers-0': model({ layers: count('llama.block_count', 0) }),
+  'number-layers-max': model({ layers: count('llama.block_count', 0xffffffff) }),
+  'number-layers-missing': model({ layers: null }),
+  'number-layers-text': model({ layers: string('llama.block_count', '1') }),
+  'number-layers-negative': model({ layers: key('llama.block_count', 5, u32(-1)) }),
+  'number-layers-real': model({ layers: real('llama.block_count', 1) }),
+  'number-layers-without-weights': model({ layers: count('llama.block_count', 2) }),
+  'number-width-0': model({ width: count('llama.embedding_length', 0) }),
+  'number-width-wide': model({ width: key('llama.embedding_length', U64, u64(2n ** 32n + 32n)) }),
+  'number-heads-0': model({ heads: count('llama.attention.head_count', 0) }),
+  'number-heads-3': model({ heads: count('llama.attention.head_count', 3), kvHeads: null }),
+  'number-heads-wide': model({ heads: key('llama.attention.head_count', U64, u64(2n ** 32n + 2n)) }),
+  'number-kv-heads-0': model({ kvHeads: count('llama.attention.head_count_kv', 0) }),
+  'number-kv-heads-more': model({ kvHeads: count('llama.attention.head_count_kv', 4) }),
+  'number-kv-heads-no-elements': model({ kvHeads: list('llama.attention.head_count_kv', U32, []) }),
+  'number-head-size-huge': model({ headSize: count('llama.attention.key_length', 65536) }),
+  'number-head-size-odd': model({ headSize: count('llama.attention.key_length', 3) }),
+  'number-rope-dims-more': model({ rope: count('llama.rope.dimension_count', 4) }),
+  'number-rope-dims-odd': model({ rope: count('llama.rope.dimension_count', 1) }),
+  'number-rope-base-nan': model({ rope: real('llama.rope.freq_base', NaN) }),
+  'number-rope-base-0': model({ rope: real('llama.rope.freq_base', 0) }),
+  'number-rope-scaling-unknown': model({ rope: string('llama.rope.scaling.type', 'x') }),
+  'number-rope-factor-negative': model({ rope: real('llama.rope.scaling.factor', -1) }),
+  'number-context-0': model({ context: count('llama.context_length', 0) }),
+  'number-context-max': model({ context: count('llama.context_length', 0xffffffff) }),
+  'number-eps-nan': model({ eps: real('llama.attention.layer_norm_rms_epsilon', NaN) }),
+  'number-eps-negative': model({ eps: real('llama.attention.layer_norm_rms_epsilon', -1) }),
+  'number-experts': model({ experts: count('llama.expert_count', 8) }),
+
+  'weight-missing': model({ weights: { down: null } }),
+  'weight-transposed': model({ weights: { k: ['blk.0.attn_k.weight', [2, 4], TYPE_F32] } }),
+  'weight-3-dims': model({ weights: { k: ['blk.0.attn_k.weight', [4, 1, 2], TYPE_F32] } }),
+  'weight-vector-as-matrix': model({ weights: { attnNorm: ['blk.0.attn_norm.weight', [4, 4], TYPE_F32] } }),
+  'weight-vector-of-blocks': quantized(TYPE_Q4_0, { weights: { ...weightsAs(TYPE_Q4_0), attnNorm: ['blk.0.attn_norm.weight', [32], TYPE_Q4_0] } }),
+  'weight-one-row-less': model({ weights: { embd: ['token_embd.weight', [4, 7], TYPE_F32] } }),
+  'weight-type-unsupported': model({ weights: { k: ['blk.0.attn_k.weight', [256, 2], TYPE_IQ3_S] } }),
+  'weight-cut': model().subarray(0, -32),
+
+  'token-model-unknown': model({ tokenizer: string('tokenizer.ggml.model', 'rwkv') }),
+  'token-model-integer': model({ tokenizer: count('tokenizer.ggml.model', 1) }),
+  'token-list-of-integers': model({ tokens: list('tokenizer.ggml.tokens', U32, texts.map((_, i) => u32(i))) }),
+  'token-list-no-array': model({ tokens: string('tokenizer.ggml.tokens', 'a') }),
+  'token-list-empty': model({ tokens: list('tokenizer.ggml.tokens', STRING, []) }),
+  'token-byte-negative': withTokens(replaced('<0x41>', '<0x-1>')),
+  'token-byte-no-hex': withTokens(replaced('<0x41>', '<0xZZ>')),
+  'token-byte-256': withTokens(replaced('<0x41>', '<0x100>')),
+  'token-byte-short': withTokens(replaced('<0x41>', '<0x')),
+  'token-scores-missing': model({ scores: null }),
+  'token-scores-fewer': model({ scores: list('tokenizer.ggml.scores', F32, [0, 0].map(f32)) }),
+  'token-scores-bytes': model({ scores: list('tokenizer.ggml.scores', U8, texts.map(() => u8(0))) }),
+  'token-types-fewer': model({ kinds: list('tokenizer.ggml.token_type', 5, [1].map(u32)) }),
+  'token-types-bytes': model({ kinds: list('tokenizer.ggml.token_type', 1, texts.map(() => u8(1))) }),
+  'token-types-unknown': model({ kinds: list('tokenizer.ggml.token_type', 5, texts.map(() => u32(-1))) }),
+  'token-bos-outside': model({ bos: count('tokenizer.ggml.bos_token_id', 8) }),
+  'token-eos-max': model({ eos: count('tokenizer.ggml.eos_token_id', 0xffffffff) }),
+  'token-eos-negative': model({ eos: key('tokenizer.ggml.eos_token_id', 5, u32(-1)) }),
+  'token-pre-unknown': model({ tokenizer: string('tokenizer.ggml.model', 'gpt2'), pre: string('tokenizer.ggml.pre', '(a+)+$') }),
+  'token-merges-missing': model({ tokenizer: string('tokenizer.ggml.model', 'gpt2') }),
+};
+
 function write(folder, seeds) {
   const to = join(import.meta.dirname, 'seeds', folder);
   mkdirSync(to, { recursive: true });
@@ -161,3 +309,4 @@ function write(folder, seeds) {
 }
 
 write('gguf', gguf);
+write('model', hostileModels);

@@ -1,43 +1,8 @@
 /* Hostile files. tests/fuzz/seeds/gguf holds them, tests/fuzz/gguf.json says how each must end. */
 #include "gguf_support.h"
-
-#include <cjson/cJSON.h>
-#include <dirent.h>
+#include "seeds.h"
 
 #define SEEDS "tests/fuzz/seeds/gguf"
-
-static cJSON *expectations;
-
-static int load_expectations(void **state) {
-  (void)state;
-  size_t size;
-  char *text = (char *)read_file("tests/fuzz/gguf.json", &size);
-  expectations = cJSON_ParseWithLength(text, size);
-  free(text);
-  return expectations ? 0 : -1;
-}
-
-static int drop_expectations(void **state) {
-  (void)state;
-  cJSON_Delete(expectations);
-  return 0;
-}
-
-static const char *status_name(hb_status status) {
-  switch (status) {
-#define STATUS_NAME(name, number, js, text)                                                        \
-  case HB_##name: return #name;
-    HB_STATUS_LIST(STATUS_NAME)
-#undef STATUS_NAME
-  }
-  return "?";
-}
-
-typedef struct seed {
-  const char *name, *status, *message;
-  uint8_t *data;
-  size_t size;
-} seed;
 
 typedef struct outcome {
   hb_status status;
@@ -63,10 +28,7 @@ static outcome read_seed(const seed *s, uint64_t file_size, size_t piece) {
 
 static void check_seed(const seed *s) {
   outcome whole = read_seed(s, s->size, SIZE_MAX);
-  if (strcmp(status_name(whole.status), s->status) != 0 ||
-      strcmp(whole.error.message, s->message) != 0)
-    fail_msg("%s: %s: \"%s\", not %s: \"%s\"", s->name, status_name(whole.status),
-             whole.error.message, s->status, s->message);
+  expect_outcome(s, whole.status, whole.error.message);
   assert_int_equal(whole.error.status, *s->message ? whole.status : HB_OK);
   for (size_t piece = 1; piece < 20; piece += 3) {
     outcome pieces = read_seed(s, s->size, piece);
@@ -79,62 +41,37 @@ static void check_seed(const seed *s) {
     fail_msg("%s: of unknown length: %s", s->name, status_name(endless.status));
 }
 
-/* Checks the seeds whose names begin so. */
-static void check_seeds(const char *prefix) {
-  size_t count = 0;
-  for (cJSON *row = expectations->child; row; row = row->next) {
-    if (strncmp(row->string, prefix, strlen(prefix)) != 0) continue;
-    char path[256];
-    seed s = {.name = row->string,
-              .status = cJSON_GetStringValue(cJSON_GetObjectItem(row, "status")),
-              .message = cJSON_GetStringValue(cJSON_GetObjectItem(row, "message"))};
-    snprintf(path, sizeof path, "%s/%s", SEEDS, row->string);
-    s.data = read_file(path, &s.size);
-    check_seed(&s);
-    free(s.data);
-    count++;
-  }
-  assert_true(count > 0);
-}
-
 static void every_seed_made_by_hand_has_an_expectation(void **state) {
   (void)state;
-  DIR *folder = opendir(SEEDS);
-  assert_non_null(folder);
-  for (struct dirent *e; (e = readdir(folder));)
-    if (e->d_name[0] != '.' && strncmp(e->d_name, "found-", 6) != 0 &&
-        !cJSON_GetObjectItem(expectations, e->d_name))
-      fail_msg("%s is not in the list", e->d_name);
-  closedir(folder);
+  check_list("gguf");
 }
-
 static void sound_files_are_read(void **state) {
   (void)state;
-  check_seeds("ok-");
+  check_seeds("gguf", "ok-", check_seed);
 }
 static void other_files_and_versions_are_refused(void **state) {
   (void)state;
-  check_seeds("start-");
+  check_seeds("gguf", "start-", check_seed);
 }
 static void counts_and_lengths_beyond_the_file_are_refused_before_memory_is_taken(void **state) {
   (void)state;
-  check_seeds("size-");
+  check_seeds("gguf", "size-", check_seed);
 }
 static void impossible_dimensions_sizes_and_types_are_refused(void **state) {
   (void)state;
-  check_seeds("shape-");
+  check_seeds("gguf", "shape-", check_seed);
 }
 static void wrong_alignments_offsets_and_overlaps_are_refused(void **state) {
   (void)state;
-  check_seeds("place-");
+  check_seeds("gguf", "place-", check_seed);
 }
 static void wrong_doubled_and_nested_keys_are_refused(void **state) {
   (void)state;
-  check_seeds("key-");
+  check_seeds("gguf", "key-", check_seed);
 }
 static void numbers_that_32_bits_would_cut_are_refused(void **state) {
   (void)state;
-  check_seeds("wide-");
+  check_seeds("gguf", "wide-", check_seed);
 }
 
 static void a_file_cut_anywhere_is_incomplete(void **state) {
@@ -270,5 +207,5 @@ int main(void) {
       cmocka_unit_test(many_keys_are_compared_in_little_time),
       cmocka_unit_test(byte_after_byte_takes_linear_time),
   };
-  return cmocka_run_group_tests(tests, load_expectations, drop_expectations);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }
