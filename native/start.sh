@@ -21,4 +21,5 @@ cmake --build $build --target halfbyte-cli >$build/build.log 2>&1 || {
 }
 
 [ $# -gt 0 ] || set -- "Once upon a time"
+printf '%s' "$*" # the command line writes only what follows the prompt
 exec $build/halfbyte run -m examples/models/tales-5.8m-q4_0.gguf -p "$*" -n 256 --temp 0.8
