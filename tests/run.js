@@ -9,7 +9,7 @@
 // change; --show prints the output of suites that pass too. Plain Node without packages, because it
 // is what installs them.
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { countCtest, countClosingLine, countTap } from './count.js';
@@ -43,15 +43,16 @@ const ctest = (build) => ({
   env: { CMOCKA_MESSAGE_OUTPUT: 'TAP' },
   count: countCtest,
 });
-/** The files *.test.js of a folder, by the Node that `node` names. */
-const nodeTests = (folder, node = 'node') => ({
-  command: [node, '--test', '--test-reporter=tap', ...testFiles(folder)],
+/** The files *.test.js of a folder, by node:test. */
+const nodeTests = (folder) => ({
+  command: ['node', '--test', '--test-reporter=tap', ...testFiles(folder)],
   count: countTap,
 });
 
 /**
  * The suites in the order of `npm test`: cheap and telling ones first.
- * `full`: only with --full. `limit`: milliseconds after which it has failed.
+ * `full`: only with --full. `node`: runs on the system's Node of that version, not on that of the
+ * lock file. `limit`: milliseconds after which it has failed.
  */
 const suites = [
   { name: 'check', groups: ['check'], builds: ['native', 'types'], ...nodeTests('check') },
@@ -60,7 +61,7 @@ const suites = [
   { name: 'aarch64', builds: ['aarch64'], ...ctest('aarch64') },
   { name: 'fuzz', builds: ['fuzz'], limit: 60 * minutes, ...nodeTests('fuzz') },
   { name: 'cli', builds: ['native'], ...nodeTests('cli') },
-  { name: 'js', builds: [], ...nodeTests('js') },
+  { name: 'js', groups: ['npm'], builds: [], ...nodeTests('js') },
   { name: 'node', groups: ['npm'], builds: ['native', 'wasm'], ...nodeTests('node') },
   { name: 'node20', builds: ['native', 'wasm'], node: 20, ...nodeTests('node') },
   { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
@@ -128,18 +129,13 @@ function execute(command, { env = {}, limit = 20 * minutes, show = false } = {})
   });
 }
 
-/** The first `node` in the system's PATH, not the one of node_modules, with its major version. */
-async function systemNode() {
+/** The system's `node` of that major version, if its PATH has one outside of node_modules. */
+async function systemNode(major) {
   for (const folder of process.env.PATH.split(delimiter)) {
-    const file = join(folder, 'node');
     if (folder.includes('node_modules')) continue;
-    try {
-      accessSync(file, constants.X_OK);
-    } catch {
-      continue;
-    }
-    const { output } = await execute([file, '--version']);
-    return { file, major: Number(/^v(\d+)/.exec(output)?.[1]) };
+    const file = join(folder, 'node');
+    const { output, failure } = await execute([file, '--version']);
+    if (!failure && output.startsWith(`v${major}.`)) return file;
   }
   return null;
 }
@@ -176,10 +172,9 @@ async function run(suite, options) {
   }
   let command = suite.command;
   if (suite.node) {
-    const node = await systemNode();
-    if (node?.major !== suite.node)
-      return { ...nothing, skipped: 1, note: `the system's Node is not version ${suite.node}` };
-    command = [node.file, ...command.slice(1)];
+    const node = await systemNode(suite.node);
+    if (!node) return { ...nothing, skipped: 1, note: `the system has no Node ${suite.node}` };
+    command = [node, ...command.slice(1)];
   }
   const { output, failure } = await execute(command, {
     env: { ...suite.env, ...(options.full ? { HB_FULL: '1' } : {}) },
@@ -218,7 +213,8 @@ async function main(args) {
     names.length ? names.includes(suite.name) : options.full || !suite.full,
   );
 
-  await setUp(chosen.flatMap((suite) => [...(suite.groups ?? []), ...suite.builds.flatMap((name) => builds[name].groups)]));
+  const groups = (suite) => [...(suite.groups ?? []), ...suite.builds.flatMap((name) => builds[name].groups)];
+  await setUp(chosen.flatMap(groups));
   const total = { passed: 0, failed: 0, skipped: 0 };
   const rows = [];
   for (const suite of chosen) {
