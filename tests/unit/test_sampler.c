@@ -1,9 +1,11 @@
-/* The sampler against a plain one: sort everything, filter, and compare what is drawn how often. */
-#include "support.h"
+/* The sampler against a plain one: sort everything, filter, and compare what is drawn, and how
+ * often.
+ */
+#include "gguf_support.h"
 
 #include <math.h>
 
-enum { MAX_VOCABULARY = 300, DRAWS = 5000 };
+enum { MAX_VOCABULARY = 300, DRAWS = 5000, MAX_TEXT = 200 };
 
 static hb_sampler *open_sampler(uint32_t vocabulary, hb_sampler_options options) {
   hb_sampler *s;
@@ -41,14 +43,32 @@ static int likelier(const void *a, const void *b) {
   return x->token < y->token ? -1 : 1;
 }
 
-/* The probability of each token under the options, but for penalties. */
-static void plain_probabilities(const hb_sampler_options *o, const float *logits, uint32_t n,
-                                double *out) {
-  plain list[MAX_VOCABULARY];
-  double sum = 0, reached = 0;
+static int lesser_token(const void *a, const void *b) {
+  const plain *x = a, *y = b;
+  return x->token < y->token ? -1 : 1;
+}
+
+/* The logits with biases, then penalties for the tokens of a text, as a list. */
+static void plain_logits(const hb_sampler_options *o, const float *logits, uint32_t n,
+                         const hb_token *text, size_t length, plain *list) {
+  size_t window = o->penalty_window ? o->penalty_window : 64;
+  size_t from = length > window ? length - window : 0;
   for (uint32_t i = 0; i < n; i++) list[i] = (plain){logits[i], 0, (hb_token)i};
   for (size_t i = 0; i < o->bias_count; i++) list[o->biases[i].token].logit += o->biases[i].bias;
-  for (uint32_t i = 0; i < n; i++) out[i] = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    double *logit = &list[i].logit, times = 0;
+    for (size_t at = from; at < length; at++) times += text[at] == (hb_token)i;
+    if (times == 0) continue;
+    *logit = *logit > 0 ? *logit / (double)o->repetition_penalty
+                        : *logit * (double)o->repetition_penalty;
+    *logit -= times * (double)o->frequency_penalty + (double)o->presence_penalty;
+  }
+}
+
+/* Keeps what the filters keep of a list, likeliest first, with probabilities that sum to 1; returns
+ * how many they are. */
+static uint32_t plain_filter(const hb_sampler_options *o, plain *list, uint32_t n) {
+  double sum = 0, reached = 0;
   qsort(list, n, sizeof *list, likelier);
   if (o->top_k > 0 && o->top_k < n) n = o->top_k;
   for (uint32_t i = 0; i < n; i++)
@@ -60,7 +80,85 @@ static void plain_probabilities(const hb_sampler_options *o, const float *logits
   while (list[n - 1].probability < (double)o->min_p * list[0].probability) n--;
   sum = 0;
   for (uint32_t i = 0; i < n; i++) sum += list[i].probability;
-  for (uint32_t i = 0; i < n; i++) out[list[i].token] = list[i].probability / sum;
+  for (uint32_t i = 0; i < n; i++) list[i].probability /= sum;
+  return n;
+}
+
+/* The probability of each token at the beginning of a text. */
+static void plain_probabilities(const hb_sampler_options *o, const float *logits, uint32_t n,
+                                double *out) {
+  plain list[MAX_VOCABULARY];
+  plain_logits(o, logits, n, NULL, 0, list);
+  for (uint32_t i = 0; i < n; i++) out[i] = 0;
+  uint32_t kept = plain_filter(o, list, n);
+  for (uint32_t i = 0; i < kept; i++) out[list[i].token] = list[i].probability;
+}
+
+/* SplitMix64: the 53 high bits of the mixed state, as a fraction. */
+static double plain_random(uint64_t *state) {
+  *state += UINT64_C(11400714819323198485);
+  uint64_t mixed = *state;
+  mixed = (mixed ^ (mixed >> 30)) * UINT64_C(13787848793156543929);
+  mixed = (mixed ^ (mixed >> 27)) * UINT64_C(10723151780598845931);
+  mixed ^= mixed >> 31;
+  return (double)(mixed >> 11) / 9007199254740992.0;
+}
+
+/* The token in whose share of 0..1 the random number falls. The shares lie in the order of the
+ * tokens, or likeliest first where a filter has sorted them. */
+static hb_token plain_draw(const hb_sampler_options *o, const float *logits, uint32_t n,
+                           const hb_token *text, size_t length, uint64_t *state) {
+  plain list[MAX_VOCABULARY];
+  plain_logits(o, logits, n, text, length, list);
+  bool sorted = (o->top_k > 0 && o->top_k < n) || o->top_p < 1;
+  uint32_t kept = plain_filter(o, list, n);
+  if (!sorted) qsort(list, kept, sizeof *list, lesser_token);
+  double at = plain_random(state), end = 0;
+  for (uint32_t i = 0; i < kept; i++) {
+    end += list[i].probability;
+    if (at < end) return list[i].token;
+  }
+  return list[kept - 1].token;
+}
+
+/* ---- Draws ---- */
+
+/* Writes a text with both, the logits changing at each token. */
+static void check_text(hb_sampler_options options, uint32_t n) {
+  hb_sampler *s = open_sampler(n, options);
+  uint64_t random = options.seed;
+  hb_token text[MAX_TEXT];
+  float logits[MAX_VOCABULARY];
+  for (uint32_t i = 0; i < MAX_TEXT; i++) {
+    make_logits(logits, n, i % 7);
+    text[i] = plain_draw(&options, logits, n, text, i, &random);
+    assert_int_equal(draw(s, logits, n, NULL), text[i]);
+    hb_sampler_accept(s, text[i]);
+  }
+  hb_sampler_destroy(s);
+}
+
+static void texts_are_those_of_a_plain_sampler(void **state) {
+  (void)state;
+  static const hb_logit_bias biases[] = {{3, 5}, {9, -INFINITY}, {0, -3}, {3, 0.5f}, {19, 6}};
+  static const uint32_t vocabulary[] = {20, 64, MAX_VOCABULARY}, window[] = {1, 0, 13};
+  uint32_t random = 1;
+  for (uint64_t seed = 0; seed < 120; seed++) {
+    random = random * 1664525 + 1013904223;
+    uint32_t bits = random >> 16;
+    hb_sampler_options o = hb_sampler_defaults();
+    o.seed = seed << 40 ^ seed;
+    o.temperature = 0.3f + 0.25f * (float)(seed % 7);
+    if (bits & 1) o.top_k = 1 + (bits >> 8) % 25;
+    if (bits & 2) o.top_p = 0.3f + 0.1f * (float)(seed % 7);
+    if (bits & 4) o.min_p = 0.02f * (float)(1 + seed % 9);
+    if (bits & 8) o.repetition_penalty = 1.3f;
+    if (bits & 16) o.frequency_penalty = seed % 2 ? 0.4f : -0.1f;
+    if (bits & 32) o.presence_penalty = 0.7f;
+    if (bits & 64) o.biases = biases, o.bias_count = 5;
+    o.penalty_window = window[seed % 3];
+    check_text(o, vocabulary[seed / 3 % 3]);
+  }
 }
 
 /* Draws often, and compares the frequencies: within five standard deviations each. */
@@ -103,6 +201,30 @@ static void tokens_are_drawn_as_often_as_a_plain_sampler_says(void **state) {
         o.seed = (uint64_t)(k * 100 + p * 10 + m);
         check_frequencies(o, logits, k + p == 3 ? 50 : MAX_VOCABULARY);
       }
+}
+
+/* Pearson's statistic of six tokens: above 20.5 once in a thousand seeds. */
+static void the_spread_of_many_draws_is_that_of_chance(void **state) {
+  (void)state;
+  enum { TOKENS = 6, MANY = 60000 };
+  const float logits[TOKENS] = {0, 1, -1, 2, 0.5f, -2};
+  hb_sampler_options o = hb_sampler_defaults();
+  o.temperature = 1.5f;
+  for (uint64_t seed = 0; seed < 4; seed++) {
+    double expected[TOKENS], statistic = 0;
+    uint32_t drawn[TOKENS] = {0};
+    o.seed = seed;
+    plain_probabilities(&o, logits, TOKENS, expected);
+    hb_sampler *s = open_sampler(TOKENS, o);
+    for (int i = 0; i < MANY; i++) drawn[draw(s, logits, TOKENS, NULL)]++;
+    hb_sampler_destroy(s);
+    for (int i = 0; i < TOKENS; i++) {
+      double mean = expected[i] * MANY;
+      statistic += (drawn[i] - mean) * (drawn[i] - mean) / mean;
+    }
+    assert_true(statistic < 20.5);
+    assert_true(statistic > 0.1); /* nor more even than chance */
+  }
 }
 
 static void equal_logits_are_cut_at_the_larger_token(void **state) {
@@ -361,9 +483,35 @@ static void options_out_of_their_range_are_refused_by_name(void **state) {
   expect_refused(10, o, "token 1 is no number");
 }
 
+static void without_memory_nothing_is_kept(void **state) {
+  (void)state;
+  const hb_logit_bias bias = {5, 1};
+  hb_sampler_options o = hb_sampler_defaults();
+  o.biases = &bias;
+  o.bias_count = 1;
+  hb_status status = HB_MEMORY;
+  uint64_t left = 0;
+  for (; status != HB_OK; left++) {
+    meter m;
+    hb_sampler *s;
+    meter_start(&m);
+    m.left = left;
+    status = hb_sampler_create(&m.allocator, 100, &o, &s, NULL);
+    if (status != HB_OK) {
+      assert_int_equal(status, HB_MEMORY);
+      assert_null(s);
+    }
+    hb_sampler_destroy(s);
+    assert_int_equal(m.held, 0);
+  }
+  assert_true(left > 2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(texts_are_those_of_a_plain_sampler),
       cmocka_unit_test(tokens_are_drawn_as_often_as_a_plain_sampler_says),
+      cmocka_unit_test(the_spread_of_many_draws_is_that_of_chance),
       cmocka_unit_test(equal_logits_are_cut_at_the_larger_token),
       cmocka_unit_test(biases_shift_and_ban_tokens),
       cmocka_unit_test(temperature_0_takes_the_first_of_the_largest),
@@ -378,6 +526,7 @@ int main(void) {
       cmocka_unit_test(different_seeds_give_different_tokens),
       cmocka_unit_test(a_large_vocabulary_is_sampled),
       cmocka_unit_test(options_out_of_their_range_are_refused_by_name),
+      cmocka_unit_test(without_memory_nothing_is_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
