@@ -33,9 +33,9 @@ static void relax(void) {
 /* How often a waiting thread looks again before it lets others run. Natively about 100 us, longer
  * than any thread is late that was not interrupted. In WASM the only way to let others run is a
  * sleep of that order; where it took as long as the spinning, one thread's sleep made the other
- * sleep at the next barrier, and so on. So there it is about 1 ms. */
+ * sleep at the next barrier, and so on. So there it is about 300 us. */
 #ifdef __wasm__
-enum { SPINS = 1000000 };
+enum { SPINS = 250000 };
 #else
 enum { SPINS = 3000 };
 #endif
