@@ -1,22 +1,52 @@
-/* Generating text: golden text, stop strings, ends, whole characters. */
+/* Generating text: golden text, stop strings, ends, whole characters. Everything is tried on the
+ * default model, and on the one of the golden text where the shared data are there. */
 #include "support.h"
 
-#define MODEL "models/stories260K/stories260K-f32.gguf"
-enum { CONTEXT = 300, MAX_TEXT = 4096, BOS = 1 };
+#include <cjson/cJSON.h>
+#include <math.h>
 
-static hb_model *model;
+#define STORIES "models/stories260K/stories260K-f32.gguf"
+#define TALES "examples/models/tales-5.8m-q4_0.gguf"
+#define NO_TOKENIZER "tests/fuzz/seeds/model/ok-no-tokenizer"
+enum { CONTEXT = 300, MAX_TEXT = 8192, BOS = 1 };
 
-static int load(void **state) {
+static hb_model *model; /* NULL where there are no shared data */
+
+static hb_model *load_path(const char *path) {
+  size_t size;
+  hb_error error = {0};
+  hb_model *loaded;
+  uint8_t *bytes = read_file(path, &size);
+  if (load_bytes(bytes, size, hb_isa_best(), &loaded, &error) != HB_OK)
+    fail_msg("%s: %s", path, error.message);
+  free(bytes);
+  return loaded;
+}
+
+static int load_tales(void **state) {
   (void)state;
-  if (shared_path(MODEL)) model = load_shared(MODEL, hb_isa_best());
+  model = load_path(TALES);
+  return 0;
+}
+
+static int load_stories(void **state) {
+  (void)state;
+  model = shared_path(STORIES) ? load_shared(STORIES, hb_isa_best()) : NULL;
   return 0;
 }
 
 static int unload(void **state) {
   (void)state;
   hb_model_destroy(model);
+  model = NULL;
   return 0;
 }
+
+/* Ends the test as skipped where the model is missing; only that of the shared data can be. */
+#define NEED_MODEL()                                                                               \
+  do {                                                                                             \
+    if (!model) NEED_SHARED(STORIES);                                                              \
+  } while (0)
 
 static hb_generate_options plain_options(uint32_t max_tokens) {
   return (hb_generate_options){.sampler = hb_sampler_defaults(), .max_tokens = max_tokens};
@@ -47,14 +77,19 @@ typedef struct story {
   hb_finish finish;
 } story;
 
-/* Are these bytes whole characters? Their lead bytes tell how many bytes must follow. */
+/* Are these bytes UTF-8, whole and in the shortest form, without surrogates? */
 static bool whole_characters(hb_string s) {
+  static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
   for (size_t i = 0; i < s.length;) {
-    uint8_t c = (uint8_t)s.data[i++];
-    int more = c < 0x80 ? 0 : c >= 0xf0 && c < 0xf5 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : -1;
-    if (more < 0 || c >= 0xf5) return false;
-    for (; more > 0; more--)
-      if (i == s.length || ((uint8_t)s.data[i++] & 0xc0) != 0x80) return false;
+    uint8_t lead = (uint8_t)s.data[i++];
+    int more = lead < 0x80 ? 0 : lead < 0xc0 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+    if (more < 0 || lead >= 0xf8) return false;
+    uint32_t c = more == 0 ? lead : lead & (0x3fu >> more);
+    for (int k = 0; k < more; k++) {
+      if (i == s.length || ((uint8_t)s.data[i] & 0xc0) != 0x80) return false;
+      c = c << 6 | ((uint8_t)s.data[i++] & 0x3f);
+    }
+    if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return false;
   }
   return true;
 }
@@ -74,8 +109,13 @@ static void tell(hb_session *session, const hb_generate_options *options, story 
     assert_true(piece.logprob <= 0);
     out->finish = piece.finish;
   }
-  hb_piece piece;
-  assert_int_equal(hb_generator_next(g, &piece, &error), HB_STATE);
+  for (int again = 0; again < 2; again++) {
+    hb_piece piece;
+    assert_int_equal(hb_generator_next(g, &piece, &error), HB_STATE);
+    assert_string_equal(error.message, "the generation has finished");
+    assert_int_equal(piece.text.length, 0);
+    assert_int_equal(piece.token, HB_NO_TOKEN);
+  }
   hb_generator_destroy(g);
 }
 
@@ -91,7 +131,7 @@ static story tell_anew(const hb_generate_options *options) {
 
 static void the_golden_story_is_told(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   size_t size;
   char *expected = (char *)read_shared("models/stories260K/expected_greedy_200.txt", &size);
   hb_generate_options options = plain_options(200);
@@ -104,9 +144,57 @@ static void the_golden_story_is_told(void **state) {
   free(expected);
 }
 
+static void the_golden_tokens_are_chosen(void **state) {
+  (void)state;
+  NEED_MODEL();
+  size_t size;
+  char *text = (char *)read_shared("models/stories260K/expected_greedy_ids.json", &size);
+  cJSON *json = cJSON_ParseWithLength(text, size);
+  const cJSON *prompt = cJSON_GetObjectItem(json, "prompt_ids");
+  const cJSON *expected = cJSON_GetObjectItem(json, "greedy_ids"), *token;
+  assert_int_equal(cJSON_GetArraySize(prompt), 1);
+  assert_int_equal(cJSON_GetNumberValue(prompt->child), BOS);
+  int count = cJSON_GetArraySize(expected);
+  assert_in_range(count, 100, CONTEXT - 1);
+  hb_generate_options options = plain_options((uint32_t)count);
+  story s = tell_anew(&options);
+  assert_int_equal(s.count, count);
+  count = 0;
+  cJSON_ArrayForEach(token, expected)
+      assert_int_equal(s.tokens[count++], cJSON_GetNumberValue(token));
+  cJSON_Delete(json);
+  free(text);
+}
+
+/* A session of the same tokens gives the same logits: each token is the largest of them, and its
+ * logprob is as good as theirs. */
+static void greedy_tokens_are_the_largest_logits(void **state) {
+  (void)state;
+  NEED_MODEL();
+  hb_model_info info;
+  hb_model_get_info(model, &info);
+  hb_session *told = open_session(CONTEXT), *plain = open_session(CONTEXT);
+  hb_generate_options options = plain_options(60);
+  hb_generator *g = open_generator(told, &options);
+  hb_piece piece = {0};
+  while (piece.finish == HB_FINISH_NONE) {
+    const float *logits = hb_session_logits(plain, 0);
+    size_t best = index_of_largest(logits, info.vocabulary);
+    double sum = 0;
+    for (uint32_t i = 0; i < info.vocabulary; i++) sum += exp((double)logits[i] - logits[best]);
+    assert_int_equal(hb_generator_next(g, &piece, NULL), HB_OK);
+    assert_int_equal(piece.token, best);
+    assert_true(fabs((double)piece.logprob + log(sum)) < 1e-5);
+    assert_int_equal(hb_session_append(plain, &piece.token, 1, NULL), HB_OK);
+  }
+  hb_generator_destroy(g);
+  hb_session_destroy(told);
+  hb_session_destroy(plain);
+}
+
 static void characters_come_out_whole_whatever_is_sampled(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(250);
   options.ignore_end = 1;
   options.sampler.temperature = 1000; /* any token, half of them single bytes */
@@ -120,7 +208,7 @@ static void characters_come_out_whole_whatever_is_sampled(void **state) {
 /* The detokenizer removes the space that begins a text, but only there. */
 static void a_generation_that_goes_on_keeps_its_first_space(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(40);
   story whole = tell_anew(&options);
   for (size_t cut = 1; cut < 40; cut++) {
@@ -141,7 +229,7 @@ static void a_generation_that_goes_on_keeps_its_first_space(void **state) {
 
 static void the_prompt_counts_for_the_penalties(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(1);
   options.sampler.presence_penalty = 100;
   hb_session *session = open_session(CONTEXT);
@@ -184,7 +272,7 @@ static void check_stops(const story *whole, const hb_string *stops, size_t count
 
 static void text_ends_before_the_first_stop_string(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(40);
   story whole = tell_anew(&options);
   assert_true(whole.length > 80);
@@ -192,13 +280,16 @@ static void text_ends_before_the_first_stop_string(void **state) {
     hb_string stop = {whole.text + at, 1 + at % 17};
     check_stops(&whole, &stop, 1);
   }
+  /* Longer than any token: spans at least two. */
+  const hb_string spanning = {whole.text + 30, 40};
+  check_stops(&whole, &spanning, 1);
   const hb_string last = {whole.text + whole.length - 4, 4};
   check_stops(&whole, &last, 1);
 }
 
 static void what_only_begins_like_a_stop_string_is_given_out_later(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(40);
   story whole = tell_anew(&options);
   char almost[8][40];
@@ -211,18 +302,20 @@ static void what_only_begins_like_a_stop_string_is_given_out_later(void **state)
     check_stops(&whole, &stops[i], 1);
   }
   check_stops(&whole, stops, 8);
-  const hb_string two[] = {{"little girl named Bob", 21}, {"girl", 4}};
+  /* One that goes on otherwise, and within it one that does not. */
+  const hb_string two[] = {stops[5], {whole.text + 31, 4}};
   check_stops(&whole, two, 2);
 }
 
-static void stop_strings_are_copied_and_checked(void **state) {
+static void stop_strings_are_copied(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_session *session = open_session(CONTEXT);
   hb_generate_options options = plain_options(40);
-  hb_error error;
   hb_generator *g;
-  char text[] = "time";
+  char text[4];
+  story whole = tell_anew(&options);
+  memcpy(text, whole.text + 40, 4);
   hb_string stop = {text, 4};
   options.stop = &stop;
   options.stop_count = 1;
@@ -234,23 +327,109 @@ static void stop_strings_are_copied_and_checked(void **state) {
     assert_int_equal(hb_generator_next(g, &piece, NULL), HB_OK);
   assert_int_equal(piece.finish, HB_FINISH_STOP);
   hb_generator_destroy(g);
-  assert_int_equal(hb_generator_create(session, &options, &g, &error), HB_ARGUMENT);
+  hb_session_destroy(session);
+}
+
+/* What is held back comes with the end, or as soon as it is certain. */
+static void text_waits_only_while_it_may_become_a_stop_string(void **state) {
+  (void)state;
+  NEED_MODEL();
+  hb_generate_options options = plain_options(40);
+  story whole = tell_anew(&options);
+  char almost[31];
+  memcpy(almost, whole.text + 20, 30);
+  almost[30] = '#';
+  const hb_string stop = {almost, 31};
+  options.stop = &stop;
+  options.stop_count = 1;
+  hb_session *session = open_session(CONTEXT);
+  hb_generator *g = open_generator(session, &options);
+  hb_detokenizer stream = {0};
+  size_t spoken = 0, given = 0, waited = 0;
+  hb_piece piece = {0};
+  while (piece.finish == HB_FINISH_NONE) {
+    char text[256];
+    size_t length;
+    assert_int_equal(hb_generator_next(g, &piece, NULL), HB_OK);
+    assert_int_equal(hb_detokenize(hb_model_tokenizer(model), &stream, piece.token, 0, text,
+                                   sizeof text, &length),
+                     HB_OK);
+    spoken += length;
+    given += piece.text.length;
+    if (spoken > 20 && spoken <= 50) {
+      assert_int_equal(given, 20);
+      waited++;
+    } else if (spoken > 50) {
+      assert_true(given > 20 && given + 30 >= spoken);
+    }
+  }
+  assert_true(waited > 2);
+  assert_int_equal(given, whole.length);
+  hb_generator_destroy(g);
+  hb_session_destroy(session);
+}
+
+/* ---- Refusals ---- */
+
+static void expect_refused(hb_session *session, hb_generate_options options, hb_status status,
+                           const char *named) {
+  hb_error error = {0};
+  hb_generator *g;
+  assert_int_equal(hb_generator_create(session, &options, &g, &error), status);
+  assert_int_equal(error.status, status);
+  if (!strstr(error.message, named)) fail_msg("\"%s\" does not name %s", error.message, named);
   assert_null(g);
-  stop.length = 1 << 20;
-  assert_int_equal(hb_generator_create(session, &options, &g, &error), HB_ARGUMENT);
+}
+
+static void options_out_of_their_range_are_refused_by_name(void **state) {
+  (void)state;
+  NEED_MODEL();
+  hb_session *session = open_session(8);
+  hb_string stops[2] = {{"a", 1}, {"", 0}};
+  hb_generate_options options = plain_options(5), wrong;
+  options.stop = stops;
+  options.stop_count = 2;
+  expect_refused(session, options, HB_ARGUMENT, "stop string 1 has 0 bytes");
+  stops[1].length = 1 << 20;
+  expect_refused(session, options, HB_ARGUMENT, "stop string 1 has 1048576 bytes");
   options.stop_count = 1000;
-  assert_int_equal(hb_generator_create(session, &options, &g, &error), HB_ARGUMENT);
+  expect_refused(session, options, HB_ARGUMENT, "stop strings");
   options.stop_count = 1;
   options.stop = NULL;
-  assert_int_equal(hb_generator_create(session, &options, &g, &error), HB_ARGUMENT);
+  expect_refused(session, options, HB_ARGUMENT, "stop strings");
+  options = plain_options(5);
+#define REFUSE(field, value)                                                                       \
+  wrong = options;                                                                                 \
+  wrong.sampler.field = value;                                                                     \
+  expect_refused(session, wrong, HB_ARGUMENT, #field)
+  REFUSE(temperature, -1);
+  REFUSE(top_p, 2);
+  REFUSE(min_p, NAN);
+  REFUSE(repetition_penalty, 0);
+  REFUSE(frequency_penalty, INFINITY);
+  REFUSE(presence_penalty, NAN);
+  REFUSE(penalty_window, UINT32_MAX);
+#undef REFUSE
   hb_session_destroy(session);
+}
+
+static void a_model_without_a_tokenizer_is_refused(void **state) {
+  (void)state;
+  hb_model *mute = load_path(NO_TOKENIZER);
+  hb_session_options session_options = {.context_length = 8};
+  hb_session *session;
+  assert_null(hb_model_tokenizer(mute));
+  assert_int_equal(hb_session_create(mute, &session_options, &session, NULL), HB_OK);
+  expect_refused(session, plain_options(5), HB_UNSUPPORTED, "no tokenizer");
+  hb_session_destroy(session);
+  hb_model_destroy(mute);
 }
 
 /* ---- Ends ---- */
 
 static void a_full_context_ends_with_all_text_given(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_generate_options options = plain_options(0);
   story long_story, s;
   hb_session *session = open_session(CONTEXT);
@@ -270,7 +449,7 @@ static void a_full_context_ends_with_all_text_given(void **state) {
 
 static void an_end_token_ends_unless_it_is_ignored(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_tokenizer_info info;
   hb_tokenizer_get_info(hb_model_tokenizer(model), &info);
   const hb_logit_bias bias = {info.eos, 1000};
@@ -290,7 +469,7 @@ static void an_end_token_ends_unless_it_is_ignored(void **state) {
 
 static void a_session_without_logits_cannot_be_continued(void **state) {
   (void)state;
-  NEED_SHARED(MODEL);
+  NEED_MODEL();
   hb_session *session;
   hb_session_options session_options = {.context_length = 8};
   hb_generate_options options = plain_options(5);
@@ -308,18 +487,31 @@ static void a_session_without_logits_cannot_be_continued(void **state) {
   hb_generator_destroy(NULL);
 }
 
+/* Of every model. */
+#define COMMON_TESTS                                                                               \
+  cmocka_unit_test(greedy_tokens_are_the_largest_logits),                                          \
+      cmocka_unit_test(characters_come_out_whole_whatever_is_sampled),                             \
+      cmocka_unit_test(a_generation_that_goes_on_keeps_its_first_space),                           \
+      cmocka_unit_test(the_prompt_counts_for_the_penalties),                                       \
+      cmocka_unit_test(text_ends_before_the_first_stop_string),                                    \
+      cmocka_unit_test(what_only_begins_like_a_stop_string_is_given_out_later),                    \
+      cmocka_unit_test(text_waits_only_while_it_may_become_a_stop_string),                         \
+      cmocka_unit_test(stop_strings_are_copied),                                                   \
+      cmocka_unit_test(options_out_of_their_range_are_refused_by_name),                            \
+      cmocka_unit_test(a_full_context_ends_with_all_text_given),                                   \
+      cmocka_unit_test(an_end_token_ends_unless_it_is_ignored),                                    \
+      cmocka_unit_test(a_session_without_logits_cannot_be_continued)
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_golden_story_is_told),
-      cmocka_unit_test(characters_come_out_whole_whatever_is_sampled),
-      cmocka_unit_test(a_generation_that_goes_on_keeps_its_first_space),
-      cmocka_unit_test(the_prompt_counts_for_the_penalties),
-      cmocka_unit_test(text_ends_before_the_first_stop_string),
-      cmocka_unit_test(what_only_begins_like_a_stop_string_is_given_out_later),
-      cmocka_unit_test(stop_strings_are_copied_and_checked),
-      cmocka_unit_test(a_full_context_ends_with_all_text_given),
-      cmocka_unit_test(an_end_token_ends_unless_it_is_ignored),
-      cmocka_unit_test(a_session_without_logits_cannot_be_continued),
+  const struct CMUnitTest tales[] = {
+      COMMON_TESTS,
+      cmocka_unit_test(a_model_without_a_tokenizer_is_refused),
   };
-  return cmocka_run_group_tests(tests, load, unload);
+  const struct CMUnitTest stories[] = {
+      COMMON_TESTS,
+      cmocka_unit_test(the_golden_story_is_told),
+      cmocka_unit_test(the_golden_tokens_are_chosen),
+  };
+  return cmocka_run_group_tests(tales, load_tales, unload) +
+         cmocka_run_group_tests(stories, load_stories, unload);
 }
