@@ -205,6 +205,55 @@ static void characters_come_out_whole_whatever_is_sampled(void **state) {
   }
 }
 
+/* The first token whose text begins so and is longer. */
+static hb_token token_beginning(const char *text) {
+  const hb_tokenizer *t = hb_model_tokenizer(model);
+  hb_tokenizer_info info;
+  hb_tokenizer_get_info(t, &info);
+  for (uint32_t i = 0; i < info.vocabulary; i++) {
+    hb_string s = hb_token_text(t, (hb_token)i);
+    if (s.length > strlen(text) && memcmp(s.data, text, strlen(text)) == 0) return (hb_token)i;
+  }
+  fail_msg("no token begins with %s", text);
+  return HB_NO_TOKEN;
+}
+
+static void a_character_cut_by_the_end_is_given_out_as_replaced(void **state) {
+  (void)state;
+  NEED_MODEL();
+  const hb_logit_bias first_byte = {token_beginning("<0xE2"), 1000};
+  hb_generate_options options = plain_options(3);
+  options.sampler.biases = &first_byte;
+  options.sampler.bias_count = 1;
+  story s = tell_anew(&options);
+  assert_int_equal(s.length, 9);
+  assert_memory_equal(s.text, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 9);
+}
+
+/* The text of one step from logits that all but force a token which begins with a space. */
+static size_t length_of_a_word_behind(hb_token prompt) {
+  const hb_logit_bias word = {token_beginning("\xe2\x96\x81"), 1000};
+  hb_generate_options options = plain_options(1);
+  options.sampler.biases = &word;
+  options.sampler.bias_count = 1;
+  hb_session *session = open_session(8);
+  hb_generator *g = open_generator(session, &options);
+  hb_piece piece;
+  hb_generator_accept(g, &prompt, 1);
+  assert_int_equal(hb_generator_next(g, &piece, NULL), HB_OK);
+  assert_int_equal(piece.token, word.token);
+  size_t length = piece.text.length;
+  hb_generator_destroy(g);
+  hb_session_destroy(session);
+  return length;
+}
+
+static void a_prompt_is_a_beginning_unless_it_is_only_bos(void **state) {
+  (void)state;
+  NEED_MODEL();
+  assert_int_equal(length_of_a_word_behind(BOS + 100), length_of_a_word_behind(BOS) + 1);
+}
+
 /* The detokenizer removes the space that begins a text, but only there. */
 static void a_generation_that_goes_on_keeps_its_first_space(void **state) {
   (void)state;
@@ -245,6 +294,18 @@ static void the_prompt_counts_for_the_penalties(void **state) {
   assert_int_not_equal(piece.token, s.tokens[0]);
   hb_generator_destroy(g);
   hb_session_destroy(session);
+}
+
+static void what_is_generated_counts_for_the_penalties(void **state) {
+  (void)state;
+  NEED_MODEL();
+  hb_generate_options options = plain_options(60);
+  options.ignore_end = 1;
+  options.sampler.presence_penalty = 1000;
+  story s = tell_anew(&options);
+  assert_int_equal(s.count, 60);
+  for (size_t i = 0; i < s.count; i++)
+    for (size_t k = 0; k < i; k++) assert_int_not_equal(s.tokens[i], s.tokens[k]);
 }
 
 /* ---- Stop strings ---- */
@@ -491,8 +552,11 @@ static void a_session_without_logits_cannot_be_continued(void **state) {
 #define COMMON_TESTS                                                                               \
   cmocka_unit_test(greedy_tokens_are_the_largest_logits),                                          \
       cmocka_unit_test(characters_come_out_whole_whatever_is_sampled),                             \
+      cmocka_unit_test(a_character_cut_by_the_end_is_given_out_as_replaced),                       \
+      cmocka_unit_test(a_prompt_is_a_beginning_unless_it_is_only_bos),                             \
       cmocka_unit_test(a_generation_that_goes_on_keeps_its_first_space),                           \
       cmocka_unit_test(the_prompt_counts_for_the_penalties),                                       \
+      cmocka_unit_test(what_is_generated_counts_for_the_penalties),                                \
       cmocka_unit_test(text_ends_before_the_first_stop_string),                                    \
       cmocka_unit_test(what_only_begins_like_a_stop_string_is_given_out_later),                    \
       cmocka_unit_test(text_waits_only_while_it_may_become_a_stop_string),                         \
