@@ -32,7 +32,7 @@ static hb_status copy_stops(hb_generator *g, const hb_generate_options *o, hb_er
                    (uint64_t)MAX_STOPS);
   uint64_t bytes = o->stop_count * sizeof *g->stops;
   for (size_t i = 0; i < o->stop_count; i++) {
-    if (o->stop[i].length < 1 || o->stop[i].length > MAX_STOP_BYTES)
+    if (!o->stop[i].data || o->stop[i].length < 1 || o->stop[i].length > MAX_STOP_BYTES)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "stop string %u has %u bytes, not 1 to %u",
                      (uint64_t)i, (uint64_t)o->stop[i].length, (uint64_t)MAX_STOP_BYTES);
     bytes += o->stop[i].length;
