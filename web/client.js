@@ -5,7 +5,6 @@ import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
 import { startEngine, startThread } from './platform.js';
 
 /** @import { WorkerPort } from './platform.js' */
-/** @import { Crew, ThreadPlan } from './variants.js' */
 /** @import { ErrorRecord } from './worker.js' */
 
 /**
@@ -61,7 +60,7 @@ export class Client {
         void this.#give(message);
         break;
       case 'threads':
-        void this.#startThreads(message.crew);
+        void this.#startThreads(message.lines);
         break;
       case 'broken':
         void this.end(/** @type {HalfbyteError} */ (errorFrom(message.error)));
@@ -97,10 +96,10 @@ export class Client {
     }
   }
 
-  /** Starts those that compute for the engine, and tells it how that went. @param {Crew} crew */
-  async #startThreads(crew) {
+  /** Starts those that compute for the engine, and tells it how that went. @param {MessagePort[]} lines from the engine to each */
+  async #startThreads(lines) {
     try {
-      await Promise.all(crew.threads.map((plan) => this.#startThread(crew, plan)));
+      await Promise.all(lines.map((line) => this.#startThread(line)));
       this.#post({ type: 'threads' });
     } catch (error) {
       const failed = this.#threads.splice(0);
@@ -109,8 +108,8 @@ export class Client {
     }
   }
 
-  /** @param {Crew} crew @param {ThreadPlan} plan @returns {Promise<void>} */
-  #startThread({ module, memory }, plan) {
+  /** @param {MessagePort} line @returns {Promise<void>} */
+  #startThread(line) {
     return new Promise((resolve, reject) => {
       const thread = startThread();
       this.#threads.push(thread);
@@ -127,7 +126,7 @@ export class Client {
         resolve();
       });
       thread.hold(false); // after listening, which would hold it again
-      thread.post({ module, memory, plan });
+      thread.post({ line }, [line]);
     });
   }
 

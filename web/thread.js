@@ -4,10 +4,12 @@ import { joinCrew } from './variants.js';
 
 const port = parentPort();
 
-port.listen(({ module, memory, plan }) => {
-  try {
-    joinCrew(module, memory, plan, () => port.post({ type: 'ready' }));
-  } catch (error) {
-    port.post({ type: 'failed', reason: String(error) });
-  }
+port.listen(({ line }) => {
+  line.onmessage = (/** @type {MessageEvent} */ { data: { module, memory, plan } }) => {
+    try {
+      joinCrew(module, memory, plan, () => port.post({ type: 'ready' }));
+    } catch (error) {
+      port.post({ type: 'failed', reason: String(error) });
+    }
+  };
 });

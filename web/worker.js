@@ -9,7 +9,7 @@ import { parentPort } from './platform.js';
 //              { type: 'chunk', bytes }             { type: 'threads', error? }
 //   from here  { type: 'result', id, value }        { type: 'error', id, error }
 //              { type: 'event', id, event }         { type: 'pull', number, offset, length }
-//              { type: 'threads', crew }            { type: 'broken', error }
+//              { type: 'threads', lines }           { type: 'broken', error }
 
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream'
@@ -30,10 +30,17 @@ const engine = new Engine({
       chunkArrived = resolve;
       port.post({ type: 'pull', number, offset, length });
     }),
-  startThreads: (crew) =>
+  // Each thread gets the memory on a line of its own. Had it passed through the caller's thread, that
+  // one would hold it until its next full garbage collection, which shared memory does not hasten.
+  startThreads: ({ module, memory, threads }) =>
     new Promise((resolve, reject) => {
       threadsReady = (error) => (error === undefined ? resolve() : reject(new Error(error)));
-      port.post({ type: 'threads', crew });
+      const lines = threads.map((plan) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.postMessage({ module, memory, plan });
+        return port2;
+      });
+      port.post({ type: 'threads', lines }, lines);
     }),
 });
 

@@ -66,7 +66,7 @@ describe('capabilities', () => {
     const { Worker } = process.getBuiltinModule('node:worker_threads');
     const { postMessage } = Worker.prototype;
     Worker.prototype.postMessage = function (message, ...rest) {
-      return postMessage.call(this, message.plan ? { ...message, module: null } : message, ...rest);
+      return postMessage.call(this, message.line ? { ...message, line: null } : message, ...rest);
     };
     const model = await load(defaultModel, { threads: 2 });
     Worker.prototype.postMessage = postMessage;
