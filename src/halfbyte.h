@@ -253,8 +253,8 @@ const hb_tensor *hb_gguf_tensor(const hb_gguf *gguf, const char *name);
 
 /* Element `index` of a value (0 unless it is an array) converted without loss: an integer, real or
  * boolean of any width, a string. HB_MODEL where the value has another type, does not fit, or ends
- * before that index; the error names the key. String elements of an array are found in constant
- * amortized time when read in order. */
+ * before that index; the error names the key. hb_value_next_string reads the strings of an array.
+ */
 hb_status hb_value_u64(const hb_value *value, uint64_t index, uint64_t *out, hb_error *error);
 hb_status hb_value_i64(const hb_value *value, uint64_t index, int64_t *out, hb_error *error);
 hb_status hb_value_f64(const hb_value *value, uint64_t index, double *out, hb_error *error);
@@ -354,8 +354,8 @@ const hb_tokenizer *hb_model_tokenizer(const hb_model *model);
 
 /* Splits `text` into tokens. Writes at most `capacity` of them and always sets *count to the number
  * there are (so that a call with capacity 0 measures; HB_OK then too). Bytes that are not UTF-8 are
- * tokenized as the bytes they are or as U+FFFD, never refused. Needs memory of a small multiple of
- * the text's length from `allocator` while it runs. */
+ * tokenized as the bytes they are or as U+FFFD, never refused. While it runs it needs memory from
+ * `allocator`: some 10 bytes for each of the text, and up to 90 for a text without a word break. */
 hb_status hb_tokenize(const hb_tokenizer *tokenizer, hb_string text, uint32_t flags,
                       const hb_allocator *allocator, hb_token *out, size_t capacity, size_t *count,
                       hb_error *error);
