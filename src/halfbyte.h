@@ -6,11 +6,12 @@
  *   1. Version          5. GGUF files         9. Sampling
  *   2. Status, errors   6. Loading a model   10. Generating text
  *   3. Memory, threads  7. Tokenizing        11. Quantizing (library halfbyte-compress)
- *   4. Types and ISAs   8. Sessions          12. Host helpers (library halfbyte-host)
+ *   4. Types and ISAs   8. Sessions          12. Synthetic models, measuring
+ *                                            13. Host helpers (library halfbyte-host)
  *
  * Rules that hold for the whole interface:
  *  - The library does no I/O, starts no threads, keeps no global state, prints nothing and never
- *    exits. Section 12 is the exception: it is a separate library that opens files and makes
+ *    exits. Section 13 is the exception: it is a separate library that opens files and makes
  * threads.
  *  - Whatever a file or a caller can get wrong comes back as an hb_status. Where a function takes
  * an hb_error, it may be NULL; if given, it is filled in on failure with a sentence that names the
@@ -572,7 +573,80 @@ typedef struct hb_quantize_options {
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 
-/* ---- 12. Host helpers (library halfbyte-host) ---------------------------------------------- */
+/* ---- 12. Synthetic models and measuring ---------------------------------------------------- */
+
+/* The shape of a decoder-only model. */
+typedef struct hb_shape {
+  uint32_t width; /* embedding length */
+  uint32_t layers;
+  uint32_t heads, kv_heads; /* heads divides width, kv_heads divides heads */
+  uint32_t feed_forward;
+  uint32_t vocabulary; /* at least 259: three control tokens and the bytes */
+} hb_shape;
+
+/* X("name", width, layers, heads, kv_heads, feed_forward, vocabulary, own output matrix). Shapes of
+ * known models, from their configurations. */
+#define HB_SHAPE_LIST(X)                                                                           \
+  X("smollm2-135m", 576, 30, 9, 3, 1536, 49152, 0)                                                 \
+  X("qwen2.5-0.5b", 896, 24, 14, 2, 4864, 151936, 0)                                               \
+  X("llama-3.2-1b", 2048, 16, 32, 8, 8192, 128256, 0)                                              \
+  X("llama-3-8b", 4096, 32, 32, 8, 14336, 128256, 1)
+
+/* A model of that shape with random weights: a GGUF file that exists only as it is read. The same
+ * arguments give the same bytes on every target. */
+typedef struct hb_synthetic hb_synthetic;
+
+/* `shape` is a name of HB_SHAPE_LIST or six numbers "E,L,H,KV,F,V" in the order of hb_shape.
+ * `type` is the name of a supported tensor type or of a mixture: "q4_k_m", "q5_k_m", "q3_k_m".
+ * Matrices whose rows do not divide into the type's blocks get the next larger type that fits.
+ * HB_ARGUMENT names what is wrong. */
+hb_status hb_synthetic_create(const hb_allocator *allocator, const char *shape, const char *type,
+                              uint64_t seed, hb_synthetic **out, hb_error *error);
+void hb_synthetic_destroy(hb_synthetic *synthetic);
+
+/* Length of the file in bytes. */
+uint64_t hb_synthetic_size(const hb_synthetic *synthetic);
+
+/* The next bytes of the file, at most `capacity`; returns how many, 0 at its end. */
+size_t hb_synthetic_read(hb_synthetic *synthetic, void *out, size_t capacity);
+
+/* X(NAME, number, "name"): what a probe runs. */
+#define HB_PROBE_LIST(X)                                                                           \
+  X(READ, 0, "read")         /* adds up `rows` x `cols` bytes: the memory's speed */               \
+  X(COPY, 1, "copy")         /* copies `rows` x `cols` bytes, reads and writes counted once */     \
+  X(MATMUL, 2, "matmul")     /* [rows][cols] of `type` by `batch` rows of activations */           \
+  X(QUANTIZE, 3, "quantize") /* `batch` rows of `cols` activations to int8 */                      \
+  X(PACK, 4, "pack")         /* [rows][cols] of `type` from GGUF order into the kernels' */        \
+  X(ATTEND, 5, "attend")     /* 4 heads of 64 over `rows` positions of one KV head */
+
+typedef enum hb_probe_kind {
+#define HB_PROBE_ENUM(name, number, text) HB_PROBE_##name = number,
+  HB_PROBE_LIST(HB_PROBE_ENUM)
+#undef HB_PROBE_ENUM
+} hb_probe_kind;
+
+typedef struct hb_probe_options {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel;
+  hb_isa isa;
+  hb_probe_kind kind;
+  hb_type type;
+  uint32_t rows, cols, batch; /* 0 counts as 1 */
+} hb_probe_options;
+
+/* A kernel with random operands, for measuring it. The library has no clock: the caller times
+ * hb_probe_run, which does the work once, divided over the threads as a step divides it. */
+typedef struct hb_probe hb_probe;
+
+hb_status hb_probe_create(const hb_probe_options *options, hb_probe **out, hb_error *error);
+void hb_probe_destroy(hb_probe *probe);
+void hb_probe_run(hb_probe *probe);
+/* Bytes of weights (or memory, or cache) that a run reads, and integer or float operations that it
+ * does, a multiplication and an addition counting as two. */
+uint64_t hb_probe_bytes(const hb_probe *probe);
+uint64_t hb_probe_operations(const hb_probe *probe);
+
+/* ---- 13. Host helpers (library halfbyte-host) ---------------------------------------------- */
 
 /* Processors that this process may use: from 1 to HB_MAX_THREADS. */
 uint32_t hb_cpu_count(void);
