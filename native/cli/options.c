@@ -152,12 +152,13 @@ static bool set_option(const option *o, const char *text, cli_options *out) {
 
 /* ---- The command line ---- */
 
-/* The option that `text` ("-m", "--model", "--model=x") names, or OPTION_COUNT. *value becomes what
- * stands behind the equals sign, or NULL. */
-static cli_option_id find_option(const char *text, const char **value) {
+/* The option of the command that `text` ("-m", "--model", "--model=x") names, or OPTION_COUNT.
+ * *value becomes what stands behind the equals sign, or NULL. */
+static cli_option_id find_option(const cli_command *command, const char *text, const char **value) {
   *value = NULL;
   for (int id = 0; id < OPTION_COUNT; id++) {
     const option *o = &option_table[id];
+    if (!((command->takes | CLI_BIT(HELP)) >> id & 1)) continue;
     if (text[1] != '-') {
       if (text[1] == o->letter && !text[2]) return (cli_option_id)id;
       continue;
@@ -194,8 +195,8 @@ static void print_name(FILE *stream, const option *o) {
 static bool take_option(const cli_command *command, int count, char **arguments, int *at,
                         cli_options *out) {
   const char *text = arguments[(*at)++], *value;
-  cli_option_id id = find_option(text, &value);
-  if (id == OPTION_COUNT || !((command->takes | CLI_BIT(HELP)) >> id & 1)) {
+  cli_option_id id = find_option(command, text, &value);
+  if (id == OPTION_COUNT) {
     fprintf(stderr, "halfbyte: %s has no option %.*s\n", command->name, (int)strcspn(text, "="),
             text);
     return see_help(command);

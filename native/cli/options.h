@@ -1,5 +1,6 @@
 /* Options of the command line: each is declared once, in CLI_OPTION_LIST, with its name, the field
- * it sets, its range, its default and its help. Commands say which of them they take. */
+ * it sets, its range, its default and its help. Commands say which of them they take; two options
+ * may share a name if no command takes both. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -13,9 +14,9 @@
 typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
 
 typedef struct cli_options {
-  const char *model, *prompt, *text_file, *output, *tokens;
+  const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
   uint32_t max_tokens, threads, context, chunks;
-  uint64_t seed;
+  uint64_t seed, weight_seed;
   float temperature, top_p, min_p, repeat_penalty;
   uint32_t top_k;
   hb_isa isa;
@@ -40,6 +41,10 @@ typedef struct cli_options {
   X(OUTPUT, 'o', "output", "OUT", TEXT, output, 0, 0, NULL, "the file to write")                   \
   X(TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0")                                 \
+  X(SHAPE, 0, "shape", "SHAPE", TEXT, shape, 0, 0, NULL,                                           \
+    "a known model's name, or its sizes E,L,H,KV,F,V")                                             \
+  X(WEIGHTS, 0, "type", "TYPE", TEXT, weights, 0, 0, "q4_0",                                       \
+    "the type of the matrices, or a mixture: q4_k_m q5_k_m q3_k_m")                                \
   X(MAX_TOKENS, 'n', "max-tokens", "N", U32, max_tokens, 0, UINT32_MAX, "256",                     \
     "how many tokens to generate; 0: until the context is full")                                   \
   X(TEMPERATURE, 0, "temp", "T", F32, temperature, 0, 100, "0.8",                                  \
@@ -53,6 +58,7 @@ typedef struct cli_options {
     "divide the logits of recent tokens; 1: off")                                                  \
   X(SEED, 0, "seed", "S", U64, seed, 0, 0x1p64, NULL,                                              \
     "seed of the draws (default: another each time)")                                              \
+  X(WEIGHT_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "seed of the weights")          \
   X(STOP, 0, "stop", "TEXT", LIST, stops, 0, 0, NULL, "end before this text; may be repeated")     \
   X(IGNORE_EOS, 0, "ignore-eos", NULL, FLAG, ignore_eos, 0, 0, NULL,                               \
     "go on after the end of the text")                                                             \
