@@ -3,6 +3,7 @@
 
 #include "quant/quant.h"
 
+#include "pack_reference.h"
 #include "random_blocks.h"
 
 enum { ROWS = 35, COLS = 512 };
@@ -33,6 +34,60 @@ static void unpacked_rows_equal_the_reference_decoder(void **unused) {
       free(m.data);
     }
     free(raw);
+  }
+}
+
+static const block_type *block_type_of(hb_type type) {
+  for (size_t t = 0; t < BLOCK_TYPES; t++)
+    if (block_types[t].type == type) return &block_types[t];
+  fail_msg("no blocks of type %d", type);
+  return NULL;
+}
+
+static void packed_bytes_are_those_of_the_description(void **unused) {
+  (void)unused;
+  uint64_t state = 9;
+  for (size_t t = 0; t < sizeof reference_types / sizeof *reference_types; t++) {
+    const block_type *type = block_type_of(reference_types[t].type);
+    hb_packing_id id;
+    hb_packing packing;
+    assert_true(hb_packing_of(type->type, &id, &packing));
+    for (uint32_t rows = 1; rows <= ROWS; rows++) {
+      uint32_t cols = COLS * (1 + rows % 2) / 2;
+      size_t blocks = cols / type->values, row_bytes = blocks * type->bytes;
+      uint8_t *raw = malloc(rows * row_bytes);
+      assert_non_null(raw);
+      random_blocks(type, BLOCKS_ANY, &state, raw, rows * blocks);
+      hb_matrix m = packed_matrix(type->type, rows, cols, raw, row_bytes);
+      uint8_t *expected = calloc(1, m.bytes);
+      assert_non_null(expected);
+      reference_pack(reference_types[t].read, packing, raw, type->values, type->bytes, rows, cols,
+                     expected);
+      for (size_t i = 0; i < m.bytes; i++)
+        if (m.data[i] != expected[i])
+          fail_msg("%s: byte %zu of %u rows is %02x, not %02x", type->name, i, rows, m.data[i],
+                   expected[i]);
+      free(expected);
+      free(m.data);
+      free(raw);
+    }
+  }
+}
+
+static void a_code_of_minus_128_is_found_wherever_it_is(void **unused) {
+  (void)unused;
+  enum { BLOCKS = 3 };
+  static uint8_t raw[HB_GROUP * BLOCKS * 34];
+  for (size_t at = 0; at < sizeof raw; at++) {
+    memset(raw, 0x80, sizeof raw);
+    for (size_t i = 0; i < sizeof raw; i++)
+      if (i % 34 >= 2) raw[i] = i % 2 ? 0x7f : 0x81;
+    hb_matrix m = packed_matrix(HB_TYPE_Q8_0, HB_GROUP, BLOCKS * 32, raw, BLOCKS * 34);
+    assert_false(m.has_min_i8);
+    raw[at] = 0x80;
+    hb_pack_group(&m, 0, raw);
+    assert_int_equal(m.has_min_i8, at % 34 >= 2);
+    free(m.data);
   }
 }
 
@@ -102,6 +157,8 @@ static void sizes_are_checked(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unpacked_rows_equal_the_reference_decoder),
+      cmocka_unit_test(packed_bytes_are_those_of_the_description),
+      cmocka_unit_test(a_code_of_minus_128_is_found_wherever_it_is),
       cmocka_unit_test(float_rows_come_back_as_they_were),
       cmocka_unit_test(the_rows_that_fill_the_last_group_are_zeros),
       cmocka_unit_test(sizes_are_checked),
