@@ -8,7 +8,7 @@
 
 static const cli_command *const commands[] = {
     &command_run,    &command_chat,       &command_inspect,  &command_tokenize, &command_logits,
-    &command_parity, &command_perplexity, &command_quantize, &command_selftest,
+    &command_parity, &command_perplexity, &command_quantize, &command_synth,    &command_selftest,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -5,7 +5,8 @@ import test from 'node:test';
 import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
-  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'selftest',
+  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'synth',
+  'selftest',
 ];
 
 test('--help names every command', () => {

@@ -1,0 +1,71 @@
+#include "commands.h"
+#include "common.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PIECE_BYTES ((size_t)1 << 20)
+
+static int write_pieces(hb_synthetic *model, uint8_t *piece, hb_output *output) {
+  uint64_t done = 0, total = hb_synthetic_size(model);
+  progress bar;
+  hb_error error;
+  hb_status status = HB_OK;
+  progress_begin(&bar, "writing");
+  while (status == HB_OK && done < total && progress_report(&bar, done, total) == 0) {
+    size_t count = hb_synthetic_read(model, piece, PIECE_BYTES);
+    status = hb_output_write(output, piece, count, &error);
+    done += count;
+  }
+  progress_end(&bar);
+  if (status == HB_OK && done < total) return cli_fail("writing was stopped");
+  if (status == HB_OK) status = hb_output_commit(output, &error);
+  if (status != HB_OK) return cli_fail_error(&error);
+  char size[24];
+  printf("%s\n", cli_size(total, size));
+  return CLI_OK;
+}
+
+static int write_file(hb_synthetic *model, const char *path) {
+  hb_output *output;
+  hb_error error;
+  interrupt_catch(); /* so that the temporary file goes away */
+  if (hb_output_create(path, &output, &error) != HB_OK) return cli_fail_error(&error);
+  uint8_t *piece = malloc(PIECE_BYTES);
+  int code = piece ? write_pieces(model, piece, output) : cli_fail("no memory");
+  free(piece);
+  hb_output_destroy(output);
+  return code;
+}
+
+static int synth(const cli_options *options) {
+  hb_synthetic *model;
+  hb_error error;
+  hb_status status = hb_synthetic_create(NULL, options->shape, options->weights,
+                                         options->weight_seed, &model, &error);
+  if (status != HB_OK) {
+    int code = cli_fail_error(&error);
+    return status == HB_ARGUMENT ? CLI_USAGE : code;
+  }
+  int code = write_file(model, options->output);
+  hb_synthetic_destroy(model);
+  return code;
+}
+
+#define SHAPE_NAME(name, width, layers, heads, kv_heads, feed_forward, vocabulary, own) "\n  " name
+
+const cli_command command_synth = {
+    .name = "synth",
+    .operands = "",
+    .summary = "Writes a model with random weights, for measuring speed",
+    .details =
+        "The same shape, type and seed give the same bytes everywhere. A matrix whose rows do "
+        "not\n"
+        "divide into the type's blocks gets the next larger type that fits. Known "
+        "shapes:" HB_SHAPE_LIST(SHAPE_NAME),
+    .takes = CLI_BIT(SHAPE) | CLI_BIT(WEIGHTS) | CLI_BIT(WEIGHT_SEED) | CLI_BIT(OUTPUT),
+    .needs = CLI_BIT(SHAPE) | CLI_BIT(OUTPUT),
+    .run = synth,
+};
