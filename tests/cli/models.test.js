@@ -279,6 +279,37 @@ test('quantize never writes over its input', (t) => {
   assert.ok(readFileSync(file).equals(readFileSync(defaultModel)));
 });
 
+// ---- synth ----
+
+const tinyShape = '256,2,4,2,512,1000';
+
+test('synth writes a model that inspect and run take', (t) => {
+  const file = path.join(temporaryFolder(t), 'model.gguf');
+  const made = halfbyte(['synth', '--shape', tinyShape, '--type', 'q4_k_m', '-o', file]);
+  assert.equal(made.code, 0, made.err);
+  assert.equal(made.err, '');
+  assert.match(made.out, /^[\d.]+ KiB\n$/);
+  const { out } = halfbyte(['inspect', file]);
+  assert.match(out, /^width +256, feed forward 512$/m);
+  assert.match(out, /^ {2}Q4_K +\d+, /m);
+  assert.match(out, /^ {2}Q6_K +\d+, /m);
+  const { code, err } = halfbyte(['run', '-m', file, '-p', 'hello', '-n', '10', '--ignore-eos']);
+  assert.equal(code, 0, err);
+  assert.match(err, /generated 10 tokens/);
+});
+
+test('synth takes a seed, which is 1 as a rule', (t) => {
+  const folder = temporaryFolder(t);
+  const made = (name, ...more) => {
+    const file = path.join(folder, name);
+    assert.equal(halfbyte(['synth', '--shape', tinyShape, '-o', file, ...more]).code, 0);
+    return readFileSync(file);
+  };
+  const first = made('first.gguf');
+  assert.ok(first.equals(made('again.gguf', '--seed', '1', '--type', 'q4_0')));
+  assert.ok(!first.equals(made('other.gguf', '--seed', '2')));
+});
+
 // ---- hostile files ----
 
 function hostileFiles(model) {

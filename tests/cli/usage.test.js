@@ -76,6 +76,10 @@ const wrong = [
   [['perplexity', '-m', 'x'], /perplexity needs -f TEXT/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
+  [['synth', '-o', 'out'], /synth needs --shape SHAPE/],
+  [['synth', '--shape', 'smollm2-135m'], /synth needs -o OUT/],
+  [['synth', '--shape', 'gpt-5', '-o', 'out'], /shape gpt-5: the embedding length is not followed/],
+  [['synth', '--shape', 'smollm2-135m', '--type', 'q9', '-o', 'out'], /type q9 is neither/],
   [['quantize', 'in', 'out', '--type', 'q9'], /--type takes the name of a tensor type, not 'q9'/],
 ];
 
