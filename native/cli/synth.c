@@ -24,7 +24,7 @@ static int write_pieces(hb_synthetic *model, uint8_t *piece, hb_output *output) 
   if (status == HB_OK) status = hb_output_commit(output, &error);
   if (status != HB_OK) return cli_fail_error(&error);
   char size[24];
-  printf("%s\n", cli_size(total, size));
+  printf("%s written\n", cli_size(total, size));
   return CLI_OK;
 }
 
@@ -60,11 +60,9 @@ const cli_command command_synth = {
     .name = "synth",
     .operands = "",
     .summary = "Writes a model with random weights, for measuring speed",
-    .details =
-        "The same shape, type and seed give the same bytes everywhere. A matrix whose rows do "
-        "not\n"
-        "divide into the type's blocks gets the next larger type that fits. Known "
-        "shapes:" HB_SHAPE_LIST(SHAPE_NAME),
+    .details = "The same shape, type and seed give the same bytes everywhere. A matrix whose rows\n"
+               "do not divide into the type's blocks gets the next larger type that fits.\n"
+               "Known shapes:" HB_SHAPE_LIST(SHAPE_NAME),
     .takes = CLI_BIT(SHAPE) | CLI_BIT(WEIGHTS) | CLI_BIT(WEIGHT_SEED) | CLI_BIT(OUTPUT),
     .needs = CLI_BIT(SHAPE) | CLI_BIT(OUTPUT),
     .run = synth,

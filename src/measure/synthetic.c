@@ -249,25 +249,29 @@ static void read_runs(hb_synthetic *s, uint8_t *out, size_t count) {
   }
 }
 
-/* The next bytes, up to where something else begins: the header, a tensor, the padding behind it.
- */
+static bool in_tensor(const hb_synthetic *s) {
+  return s->next > 0 && s->position < s->tensors[s->next - 1].end;
+}
+
+/* Where what is read now ends: the header, a tensor, or the padding behind one. */
+static uint64_t end_of_part(const hb_synthetic *s) {
+  if (s->position < s->header_bytes) return s->header_bytes;
+  if (in_tensor(s)) return s->tensors[s->next - 1].end;
+  return s->next < s->tensor_count ? s->tensors[s->next].start : s->size;
+}
+
+/* The next bytes of one part. */
 static size_t read_piece(hb_synthetic *s, uint8_t *out, size_t capacity) {
-  const tensor *t = s->next > 0 ? &s->tensors[s->next - 1] : NULL;
-  bool last = s->next == s->tensor_count, in_header = s->position < s->header_bytes;
-  bool in_tensor = t && s->position < t->end;
-  uint64_t end = in_header   ? s->header_bytes
-                 : in_tensor ? t->end
-                 : last      ? s->size
-                             : s->tensors[s->next].start;
-  size_t count = end - s->position < capacity ? (size_t)(end - s->position) : capacity;
-  if (in_header)
+  uint64_t left = end_of_part(s) - s->position;
+  size_t count = left < capacity ? (size_t)left : capacity;
+  if (s->position < s->header_bytes)
     memcpy(out, s->header + s->position, count);
-  else if (in_tensor)
+  else if (in_tensor(s))
     read_runs(s, out, count);
   else
     memset(out, 0, count);
   s->position += count;
-  if (!last && s->position == s->tensors[s->next].start) begin_tensor(s);
+  if (s->next < s->tensor_count && s->position == s->tensors[s->next].start) begin_tensor(s);
   return count;
 }
 

@@ -288,7 +288,7 @@ test('synth writes a model that inspect and run take', (t) => {
   const made = halfbyte(['synth', '--shape', tinyShape, '--type', 'q4_k_m', '-o', file]);
   assert.equal(made.code, 0, made.err);
   assert.equal(made.err, '');
-  assert.match(made.out, /^[\d.]+ KiB\n$/);
+  assert.match(made.out, /^[\d.]+ KiB written\n$/);
   const { out } = halfbyte(['inspect', file]);
   assert.match(out, /^width +256, feed forward 512$/m);
   assert.match(out, /^ {2}Q4_K +\d+, /m);
