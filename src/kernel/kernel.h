@@ -65,6 +65,8 @@ typedef struct hb_attend_args {
   uint32_t heads;       /* query heads that share the cache; 0 counts as 1 */
 } hb_attend_args;
 
+#define HB_MAXIMA_GROUP 128 /* values that give 8 maxima */
+
 /* ---- The table ----------------------------------------------------------------------------- */
 
 typedef struct hb_kernels {
@@ -108,9 +110,16 @@ typedef struct hb_kernels {
   void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
   void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out);
   void (*softcap)(const float *x, float cap, size_t n, float *out); /* cap * tanh(x / cap) */
-  /* Log-sum-exp and probabilities for samplers and perplexity: out = exp(x - max) / sum; returns
-   * log(sum of exp(x - max)) + max. out may be NULL. */
+  /* Log-sum-exp and probabilities: out = exp(x - max) / sum; returns log(sum of exp(x - max)) +
+   * max. out may be NULL. */
   float (*softmax)(const float *x, size_t n, float *out);
+
+  /* For samplers, which search a vocabulary. out[8 g + l], l < 8, is the largest of the values
+   * x[128 g + 8 i + l], i < 16, of which n may cut some off; -infinity if none is a number. */
+  void (*maxima)(const float *x, size_t n, float *out);
+  /* out = 2^((x - max) factor), and 0 for what is no number; returns the sum. No x lies above max;
+   * factor is not negative, and both are finite. out may be NULL. */
+  float (*weights)(const float *x, size_t n, float max, float factor, float *out);
 } hb_kernels;
 
 /* The table of an ISA that hb_isa_available says this build and machine have, else NULL. */

@@ -104,6 +104,14 @@ static void run_softmax(const hb_kernels *k, workspace *w, float *out) {
   out[VALUES] = k->softmax(w->x, VALUES, out);
 }
 
+static void run_maxima(const hb_kernels *k, workspace *w, float *out) {
+  k->maxima(w->x, VALUES, out);
+}
+
+static void run_weights(const hb_kernels *k, workspace *w, float *out) {
+  out[VALUES] = k->weights(w->x, VALUES, 32.0f, 0.7f, out);
+}
+
 /* Fills a cache, then looks back at all of it with several heads, and at a window with capped
  * scores. The cache itself stands behind the results. */
 static void attend_with(const hb_kernels *k, hb_kv_type kv, workspace *w, float *out) {
@@ -151,6 +159,8 @@ static const struct {
     {"gelu_mul", run_gelu_mul},
     {"softcap", run_softcap},
     {"softmax", run_softmax},
+    {"maxima", run_maxima},
+    {"weights", run_weights},
     {"attend with an F16 cache", run_attend_f16},
     {"attend with an F32 cache", run_attend_f32},
 };

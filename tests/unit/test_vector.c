@@ -14,6 +14,14 @@ typedef struct {
   float a[MOST], b[MOST], c[MOST];
 } inputs;
 
+/* The largest that is finite. */
+static float largest(const float *x, size_t n) {
+  float most = -0x1.fffffep127f;
+  for (size_t i = 0; i < n; i++)
+    if (isfinite(x[i]) && x[i] > most) most = x[i];
+  return most;
+}
+
 /* Runs one kernel over n values; `which` counts from 0. Returns its name, or NULL beyond the last.
  * Each leaves its results in out[0 .. n]; the guard at out[n] must survive unless it is a result.
  */
@@ -52,6 +60,20 @@ static const char *run_kernel(const hb_kernels *k, int which, const inputs *in, 
     memset(out, 0, n * sizeof *out);
     out[0] = k->softmax(a, n, NULL);
     return "softmax without output";
+  case 15:
+    memset(out, 0, n * sizeof *out);
+    k->maxima(a, n, out);
+    return "maxima";
+  case 16: {
+    float sum = k->weights(a, n, largest(a, n), 0.7f, out);
+    assert_true(out[n] == GUARD);
+    out[n] = sum;
+    return "weights";
+  }
+  case 17:
+    memset(out, 0, n * sizeof *out);
+    out[0] = k->weights(a, n, largest(a, n), 0.7f, NULL);
+    return "weights without output";
   default: return NULL;
   }
 }
@@ -107,6 +129,7 @@ static void results_may_replace_their_input(void **state) {
     IN_PLACE(k->gelu_mul(in.a, weight, n, apart), k->gelu_mul(place, weight, n, place));
     IN_PLACE(k->softcap(in.a, 5.0f, n, apart), k->softcap(place, 5.0f, n, place));
     IN_PLACE(k->softmax(in.a, n, apart), k->softmax(place, n, place));
+    IN_PLACE(k->weights(in.a, n, 4, 0.7f, apart), k->weights(place, n, 4, 0.7f, place));
 #undef IN_PLACE
   }
 }
@@ -238,6 +261,64 @@ static void softmax_of_the_impossible_is_zero(void **state) {
   assert_true(k->softmax(x, 3, NULL) == -INFINITY);
 }
 
+static void maxima_are_those_of_every_eighth_value(void **state) {
+  (void)state;
+  static float x[MOST], out[MOST];
+  uint64_t seed = 9;
+  const hb_kernels *k = hb_kernels_for(HB_ISA_SCALAR);
+  for (size_t n = 1; n; n = next_length(n)) {
+    fill(x, n, USUAL, &seed);
+    for (size_t i = 0; i < n; i += 7) x[i] = NAN;
+    size_t count = (n + HB_MAXIMA_GROUP - 1) / HB_MAXIMA_GROUP * 8;
+    out[count] = GUARD;
+    k->maxima(x, n, out);
+    assert_true(out[count] == GUARD);
+    for (size_t m = 0; m < count; m++) {
+      float most = -INFINITY;
+      for (size_t i = 0; i < HB_MAXIMA_GROUP / 8; i++) {
+        size_t at = m / 8 * HB_MAXIMA_GROUP + m % 8 + 8 * i;
+        if (at < n && x[at] > most) most = x[at];
+      }
+      assert_true(out[m] == most);
+    }
+  }
+}
+
+/* t = (x - max) factor is rounded twice, and 2^t passes 0.7 |t| 2^-24 on for each. */
+static void weights_agree_with_double(void **state) {
+  (void)state;
+  enum { N = 1000 };
+  float x[N], out[N];
+  const hb_kernels *k = hb_kernels_for(HB_ISA_SCALAR);
+  for (float factor = 0.1f; factor < 100; factor *= 3) {
+    double sum = 0;
+    for (int i = 0; i < N; i++) x[i] = 5 - (float)i * 0.0173f;
+    float got = k->weights(x, N, 5, factor, out);
+    assert_true(out[0] == 1.0f);
+    for (int i = 0; i < N; i++) {
+      double t = (x[i] - 5.0) * factor, expected = exp2(t);
+      sum += expected;
+      if (t < -126.6)
+        assert_true(out[i] == 0.0f);
+      else if (t > -125.5)
+        expect_close(out[i], expected, expected * (9.2e-8 + (3 - 1.4 * t) * 0x1p-24));
+    }
+    expect_close(got, sum, sum * (N / 8 + 10) * 0x1p-24);
+    assert_true(k->weights(x, N, 5, factor, NULL) == got);
+  }
+}
+
+static void what_is_no_number_weighs_nothing(void **state) {
+  (void)state;
+  const hb_kernels *k = hb_kernels_for(HB_ISA_SCALAR);
+  const float x[5] = {NAN, -INFINITY, 3.0f, -0x1.fffffep127f, 2.0f};
+  float out[5];
+  assert_true(k->weights(x, 5, 3, 1, out) == 1.5f);
+  assert_true(out[0] == 0 && out[1] == 0 && out[2] == 1 && out[3] == 0 && out[4] == 0.5f);
+  assert_true(k->weights(x, 5, 3, 0x1.fffffep127f, out) == 1);
+  assert_true(out[0] == 0 && out[1] == 0 && out[2] == 1 && out[3] == 0 && out[4] == 0);
+}
+
 /* ---- Products with float weights ---- */
 
 enum { ROWS = 37, LONGEST = 100, BATCH = 5 };
@@ -365,6 +446,9 @@ int main(void) {
       cmocka_unit_test(rope_rotates_pairs_and_leaves_the_rest),
       cmocka_unit_test(softmax_agrees_with_double),
       cmocka_unit_test(softmax_of_the_impossible_is_zero),
+      cmocka_unit_test(maxima_are_those_of_every_eighth_value),
+      cmocka_unit_test(weights_agree_with_double),
+      cmocka_unit_test(what_is_no_number_weighs_nothing),
       cmocka_unit_test(float_products_have_the_same_bits_on_every_isa),
       cmocka_unit_test(float_products_agree_with_double),
       cmocka_unit_test(float_products_do_not_depend_on_how_they_are_split),
