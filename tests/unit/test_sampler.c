@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { MAX_VOCABULARY = 300, DRAWS = 5000, MAX_TEXT = 200 };
+enum { MAX_VOCABULARY = 300, LARGE_VOCABULARY = 5000, DRAWS = 5000, MAX_TEXT = 200 };
 
 static hb_sampler *open_sampler(uint32_t vocabulary, hb_sampler_options options) {
   hb_sampler *s;
@@ -17,7 +17,7 @@ static hb_sampler *open_sampler(uint32_t vocabulary, hb_sampler_options options)
 
 /* A draw from logits that are left as they are. */
 static hb_token draw(hb_sampler *s, const float *logits, uint32_t vocabulary, float *logprob) {
-  float copy[MAX_VOCABULARY];
+  float copy[LARGE_VOCABULARY];
   memcpy(copy, logits, vocabulary * sizeof *copy);
   return hb_sampler_sample(s, copy, logprob);
 }
@@ -108,7 +108,7 @@ static double plain_random(uint64_t *state) {
  * tokens, or likeliest first where a filter has sorted them. */
 static hb_token plain_draw(const hb_sampler_options *o, const float *logits, uint32_t n,
                            const hb_token *text, size_t length, uint64_t *state) {
-  plain list[MAX_VOCABULARY];
+  plain list[LARGE_VOCABULARY];
   plain_logits(o, logits, n, text, length, list);
   bool sorted = (o->top_k > 0 && o->top_k < n) || o->top_p < 1;
   uint32_t kept = plain_filter(o, list, n);
@@ -124,12 +124,12 @@ static hb_token plain_draw(const hb_sampler_options *o, const float *logits, uin
 /* ---- Draws ---- */
 
 /* Writes a text with both, the logits changing at each token. */
-static void check_text(hb_sampler_options options, uint32_t n) {
+static void check_text(hb_sampler_options options, uint32_t n, uint32_t length) {
   hb_sampler *s = open_sampler(n, options);
   uint64_t random = options.seed;
   hb_token text[MAX_TEXT];
-  float logits[MAX_VOCABULARY];
-  for (uint32_t i = 0; i < MAX_TEXT; i++) {
+  float logits[LARGE_VOCABULARY];
+  for (uint32_t i = 0; i < length; i++) {
     make_logits(logits, n, i % 7);
     text[i] = plain_draw(&options, logits, n, text, i, &random);
     assert_int_equal(draw(s, logits, n, NULL), text[i]);
@@ -157,7 +157,28 @@ static void texts_are_those_of_a_plain_sampler(void **state) {
     if (bits & 32) o.presence_penalty = 0.7f;
     if (bits & 64) o.biases = biases, o.bias_count = 5;
     o.penalty_window = window[seed % 3];
-    check_text(o, vocabulary[seed / 3 % 3]);
+    check_text(o, vocabulary[seed / 3 % 3], MAX_TEXT);
+  }
+}
+
+static void texts_from_a_large_vocabulary_are_those_of_a_plain_sampler(void **state) {
+  (void)state;
+  static const struct {
+    float temperature, top_p, min_p;
+    uint32_t top_k;
+  } cases[] = {{0.2f, 1, 0, 0}, {1, 1, 0, 0},         {0.5f, 1, 0.1f, 0},
+               {1, 0.9f, 0, 0}, {0.1f, 0.5f, 0, 0},   {1, 0.9995f, 0, 0},
+               {1, 1, 0, 3},    {1, 0.8f, 0, 40},     {1, 0.7f, 0.2f, 1000},
+               {2, 1, 0, 4999}, {1, 0.95f, 0.05f, 0}, {0.1f, 0.6f, 0.02f, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    hb_sampler_options o = hb_sampler_defaults();
+    o.temperature = cases[i].temperature;
+    o.top_p = cases[i].top_p;
+    o.min_p = cases[i].min_p;
+    o.top_k = cases[i].top_k;
+    o.repetition_penalty = i % 2 ? 1.2f : 1;
+    o.seed = i;
+    check_text(o, LARGE_VOCABULARY - (uint32_t)i, 30);
   }
 }
 
@@ -258,6 +279,22 @@ static void temperature_0_takes_the_first_of_the_largest(void **state) {
   const float logits[] = {1, 5, -2, 5, 4};
   hb_sampler *s = open_sampler(5, hb_sampler_defaults());
   for (int i = 0; i < 3; i++) assert_int_equal(draw(s, logits, 5, NULL), 1);
+  hb_sampler_destroy(s);
+}
+
+static void the_first_of_the_largest_is_found_anywhere(void **state) {
+  (void)state;
+  static const uint32_t places[] = {0, 7, 8, 127, 128, 129, 1023, 1024, 2049, 4095, 4998, 4999};
+  enum { PLACES = sizeof places / sizeof *places };
+  float logits[LARGE_VOCABULARY];
+  hb_sampler *s = open_sampler(LARGE_VOCABULARY, hb_sampler_defaults());
+  for (int first = 0; first < PLACES; first++)
+    for (int second = first; second < PLACES; second++) {
+      make_logits(logits, LARGE_VOCABULARY, 2);
+      for (int i = 0; i < LARGE_VOCABULARY; i += 3) logits[i] = NAN;
+      logits[places[first]] = logits[places[second]] = 9;
+      assert_int_equal(draw(s, logits, LARGE_VOCABULARY, NULL), places[first]);
+    }
   hb_sampler_destroy(s);
 }
 
@@ -510,11 +547,13 @@ static void without_memory_nothing_is_kept(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(texts_are_those_of_a_plain_sampler),
+      cmocka_unit_test(texts_from_a_large_vocabulary_are_those_of_a_plain_sampler),
       cmocka_unit_test(tokens_are_drawn_as_often_as_a_plain_sampler_says),
       cmocka_unit_test(the_spread_of_many_draws_is_that_of_chance),
       cmocka_unit_test(equal_logits_are_cut_at_the_larger_token),
       cmocka_unit_test(biases_shift_and_ban_tokens),
       cmocka_unit_test(temperature_0_takes_the_first_of_the_largest),
+      cmocka_unit_test(the_first_of_the_largest_is_found_anywhere),
       cmocka_unit_test(logits_that_are_no_numbers_are_survived),
       cmocka_unit_test(a_tiny_temperature_is_greedy),
       cmocka_unit_test(a_repetition_penalty_divides_or_multiplies_once),
