@@ -170,7 +170,8 @@ hb_status hb_type_from_name(hb_string name, hb_type *type);
   X(AVX512, 2, "avx512") /* AVX-512 F, BW, VL and VNNI */                                          \
   X(NEON, 3, "neon")     /* with the dot-product extension */                                      \
   X(SIMD128, 4, "simd128")                                                                         \
-  X(RELAXED, 5, "relaxed") /* WebAssembly relaxed SIMD */
+  X(RELAXED, 5, "relaxed") /* WebAssembly relaxed SIMD */                                          \
+  X(AMX, 6, "amx")         /* AVX512 with the matrix unit of Intel's servers */
 
 typedef enum hb_isa {
 #define HB_ISA_ENUM(name, number, text) HB_ISA_##name = number,
@@ -273,8 +274,9 @@ hb_status hb_value_next_string(const hb_value *value, uint64_t *cursor, hb_strin
 
 typedef struct hb_load_options {
   const hb_allocator *allocator;
-  hb_isa isa;      /* which kernels the model will run on: hb_isa_best() as a rule */
-  int header_only; /* stop after the header: for inspecting; the model cannot run */
+  const hb_parallel *parallel; /* of packing large pieces; needed until the loader is destroyed */
+  hb_isa isa;                  /* which kernels the model will run on: hb_isa_best() as a rule */
+  int header_only;             /* stop after the header: for inspecting; the model cannot run */
 } hb_load_options;
 
 /* Takes a model in as its bytes arrive, from the first byte of its (first) file to the last. */
@@ -675,9 +677,14 @@ typedef struct hb_file_progress {
   int (*report)(void *context, uint64_t done, uint64_t total); /* bytes */
 } hb_file_progress;
 
+/* Memory for models: the C library's, but for large blocks, which come from the system, in huge
+ * pages where it has them. */
+const hb_allocator *hb_host_allocator(void);
+
 /* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf
- * is given, all files. The files are mapped while they are read and must not be shortened
- * meanwhile. `progress` may be NULL. Errors name the path. */
+ * is given, all files. The files are read piece by piece, mapped where they can be, and must not be
+ * shortened meanwhile. Without an allocator in the options it is hb_host_allocator's memory.
+ * `progress` may be NULL; it is told a total of 0 where that is unknown. Errors name the path. */
 hb_status hb_load_file(const char *path, const hb_load_options *options,
                        const hb_file_progress *progress, hb_model **out, hb_error *error);
 

@@ -90,6 +90,7 @@ export const ISA = /** @type {const} */ ({
   neon: 3,
   simd128: 4,
   relaxed: 5,
+  amx: 6,
 });
 
 /** hb_value_type */

@@ -78,7 +78,7 @@ typedef struct cli_options {
     "list the operations of a forward pass")                                                       \
   X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
     "threads (default: one a processor)")                                                          \
-  X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 neon")       \
+  X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 amx neon")       \
   X(KV, 0, "kv", "TYPE", KV, kv, 0, 0, "f16", "type of the KV cache: f16 or f32")                  \
   X(STATS, 0, "stats", NULL, FLAG, stats, 0, 0, NULL, "also print sizes, threads and load time")   \
   X(HELP, 'h', "help", NULL, FLAG, help, 0, 0, NULL, "show this help")

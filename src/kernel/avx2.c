@@ -7,7 +7,7 @@
 
 #include "kernel/kernels.inc"
 
-const hb_kernels hb_kernels_avx2 = HB_KERNELS(HB_ISA_AVX2);
+const hb_kernels hb_kernels_avx2 = HB_KERNELS(HB_ISA_AVX2, matmul);
 
 #else
 typedef int hb_empty_file; /* which ISO C forbids */

@@ -1,7 +1,14 @@
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* syscall */
+#endif
 #include "kernel/isa.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -9,7 +16,7 @@
 #if defined(__x86_64__)
 
 /* The register state that the operating system saves (XCR0). */
-enum { STATE_AVX = 0x06, STATE_AVX512 = 0xe6 };
+enum { STATE_AVX = 0x06, STATE_AVX512 = 0xe6, STATE_AMX = 0x60000 };
 
 static bool os_saves(uint32_t state) {
   uint32_t low, high;
@@ -32,6 +39,23 @@ static bool has_avx512(void) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & f_bw_vl) == f_bw_vl && (c & vnni) != 0;
 }
 
+/* Linux gives a process the use of the tiles when it asks, once for all threads. */
+static bool may_use_tiles(void) {
+#if defined(__linux__)
+  const long request_permission = 0x1023, tile_data = 18;
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
+static bool has_amx(void) {
+  uint32_t a, b, c, d;
+  if (!has_avx512() || !os_saves(STATE_AVX512 | STATE_AMX)) return false;
+  const uint32_t tile_int8 = 1u << 24 | 1u << 25;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tile_int8) == tile_int8 && may_use_tiles();
+}
+
 #elif defined(__aarch64__)
 
 static bool has_neon_dotprod(void) {
@@ -52,6 +76,7 @@ const hb_kernels *hb_kernels_for(hb_isa isa) {
 #if defined(__x86_64__)
   case HB_ISA_AVX2: return has_avx2() ? &hb_kernels_avx2 : NULL;
   case HB_ISA_AVX512: return has_avx512() ? &hb_kernels_avx512 : NULL;
+  case HB_ISA_AMX: return has_amx() ? &hb_kernels_amx : NULL;
 #endif
 #if defined(__aarch64__)
   case HB_ISA_NEON: return has_neon_dotprod() ? &hb_kernels_neon : NULL;
@@ -72,7 +97,7 @@ int hb_isa_available(hb_isa isa) {
 }
 
 hb_isa hb_isa_best(void) {
-  static const hb_isa fastest_first[] = {HB_ISA_AVX512,  HB_ISA_AVX2,    HB_ISA_NEON,
+  static const hb_isa fastest_first[] = {HB_ISA_AMX,     HB_ISA_AVX512,  HB_ISA_AVX2,  HB_ISA_NEON,
                                          HB_ISA_RELAXED, HB_ISA_SIMD128, HB_ISA_SCALAR};
   size_t i = 0;
   while (!hb_isa_available(fastest_first[i])) i++;

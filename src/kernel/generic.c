@@ -5,4 +5,4 @@
 
 #include "kernel/kernels.inc"
 
-const hb_kernels hb_kernels_scalar = HB_KERNELS(HB_ISA_SCALAR);
+const hb_kernels hb_kernels_scalar = HB_KERNELS(HB_ISA_SCALAR, matmul);

@@ -8,7 +8,7 @@
  * that runs it does. generic.c exists everywhere. */
 extern const hb_kernels hb_kernels_scalar;
 #if defined(__x86_64__)
-extern const hb_kernels hb_kernels_avx2, hb_kernels_avx512;
+extern const hb_kernels hb_kernels_avx2, hb_kernels_avx512, hb_kernels_amx;
 #endif
 #if defined(__aarch64__)
 extern const hb_kernels hb_kernels_neon;
@@ -24,6 +24,16 @@ extern const hb_kernels hb_kernels_relaxed;
  * be: JavaScript engines optimize a hot function, not the loop inside a cold one. */
 #define HB_INLINE static inline __attribute__((always_inline))
 #define HB_NOINLINE __attribute__((noinline))
+
+/* Asks for the cache line that lies `ahead` bytes behind `at`, whether or not there is one.
+ * WebAssembly has no such request. */
+HB_INLINE void hb_prefetch(const uint8_t *at, size_t ahead) {
+#ifdef __wasm__
+  (void)at, (void)ahead;
+#else
+  __builtin_prefetch((const void *)((uintptr_t)at + ahead));
+#endif
+}
 
 #if defined(__clang__)
 #define HB_UNROLL _Pragma("clang loop unroll(full)")

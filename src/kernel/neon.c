@@ -6,7 +6,7 @@
 
 #include "kernel/kernels.inc"
 
-const hb_kernels hb_kernels_neon = HB_KERNELS(HB_ISA_NEON);
+const hb_kernels hb_kernels_neon = HB_KERNELS(HB_ISA_NEON, matmul);
 
 #else
 typedef int hb_empty_file; /* which ISO C forbids */

@@ -9,7 +9,7 @@ enum {
   VALUES = 3 * 256 + 12, /* floats in an input; as a length also one that fills no vector */
   ROWS = 19,             /* of a weight matrix: a group and a part of one */
   COLS = 512,
-  X_ROWS = 15, /* a tile of each size that there is */
+  X_ROWS = 23, /* tiles of every size: 16 and 7 more by AMX, else 8 + 8 + 4 + 2 + 1 */
   HEAD = 24,
   VALUE = 20,
   HEADS = 3,

@@ -6,7 +6,7 @@
 
 #include "kernel/kernels.inc"
 
-const hb_kernels hb_kernels_relaxed = HB_KERNELS(HB_ISA_RELAXED);
+const hb_kernels hb_kernels_relaxed = HB_KERNELS(HB_ISA_RELAXED, matmul);
 
 #else
 typedef int hb_empty_file; /* which ISO C forbids */

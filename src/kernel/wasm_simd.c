@@ -6,7 +6,7 @@
 
 #include "kernel/kernels.inc"
 
-const hb_kernels hb_kernels_simd128 = HB_KERNELS(HB_ISA_SIMD128);
+const hb_kernels hb_kernels_simd128 = HB_KERNELS(HB_ISA_SIMD128, matmul);
 
 #else
 typedef int hb_empty_file; /* which ISO C forbids */

@@ -28,6 +28,7 @@ const targets = [
   { name: 'scalar', program: native, isa: 'scalar' },
   { name: 'avx2', program: native, isa: 'avx2' },
   { name: 'avx512', program: native, isa: 'avx512', optional: true },
+  { name: 'amx', program: native, isa: 'amx', optional: true },
   { name: 'gcc scalar', program: gcc, isa: 'scalar', runs: fewRuns },
   { name: 'gcc avx2', program: gcc, isa: 'avx2', runs: fewRuns },
   { name: 'gcc avx512', program: gcc, isa: 'avx512', optional: true, runs: fewRuns },

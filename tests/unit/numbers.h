@@ -64,6 +64,5 @@ static inline const hb_kernels *kernels_besides_scalar(int isa) {
   return isa == HB_ISA_SCALAR ? NULL : hb_kernels_for((hb_isa)isa);
 }
 
-#define ISA_COUNT (HB_ISA_RELAXED + 1)
 
 #endif

@@ -66,6 +66,11 @@ static inline hb_status load_bytes(const uint8_t *bytes, size_t size, hb_isa isa
   return status;
 }
 
+/* How many instruction sets there are, on whatever machine. */
+#define COUNT_ISA(name, number, text) +1
+enum { ISA_COUNT = 0 HB_ISA_LIST(COUNT_ISA) };
+#undef COUNT_ISA
+
 /* Loads a model of the shared data; fails the test if that fails. */
 static inline hb_model *load_shared(const char *relative, hb_isa isa) {
   size_t size;
