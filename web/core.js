@@ -7,6 +7,7 @@ import { OutOfMemoryError, STATUS_CLASSES } from './generated.js';
 /** @typedef {{ size: number, fields: Map<string, { type: string, offset: number }> }} Layout */
 
 const LAYOUT_CAPACITY = 8192;
+const SHORT_TEXT = 32; // bytes
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
@@ -97,8 +98,9 @@ export class Core {
 
   /** @param {Pointer} at @param {number} length */
   text(at, length) {
+    const bytes = this.#range(at, length);
     // A copy: browsers do not decode shared memory.
-    return decoder.decode(this.#range(at, length).slice());
+    return (length <= SHORT_TEXT ? ascii(bytes) : undefined) ?? decoder.decode(bytes.slice());
   }
 
   /** A NUL-terminated string. @param {Pointer} at @param {number} [limit] */
@@ -328,4 +330,19 @@ export class Core {
     this.check(name, ...args, this.#result);
     return this.string(this.#result);
   }
+}
+
+/**
+ * Decodes what a token mostly is. A step through a model leaves the caches without the code of a
+ * TextDecoder, which then takes ten times as long as this.
+ * @param {Uint8Array} bytes
+ * @returns {string | undefined} none if there is more than ASCII
+ */
+function ascii(bytes) {
+  let text = '';
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes[i] >= 0x80) return undefined;
+    text += String.fromCharCode(bytes[i]);
+  }
+  return text;
 }

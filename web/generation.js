@@ -9,6 +9,8 @@ import { Session } from './session.js';
 const SLICE_MS = 60; // how long a slice of a prompt should take
 const FIRST_SLICE = 32;
 const PROGRESS_MS = 50;
+const PACE_MS = 16; // fast tokens travel together this often, a frame of a screen,
+const MOST_PARTS = 16; // or so many together
 
 /** @typedef {'stop' | 'length' | 'context' | 'abort'} FinishReason */
 
@@ -31,8 +33,8 @@ const FINISH_REASONS = {
  */
 
 /**
- * Continues `tokens` in a session that holds nothing. The events are parts { text, token, logprob }
- * and { phase, loaded, total }; the result is the end of the stream.
+ * Continues `tokens` in a session that holds nothing. The events are { parts }, each of which is
+ * { text, token, logprob }, and { phase, loaded, total }; the result is the end of the stream.
  * @param {Core} core
  * @param {Session} session
  * @param {number[]} tokens
@@ -99,23 +101,58 @@ async function prefill(session, tokens, emit, watch) {
  * @returns {Promise<{ completionTokens: number, finishReason: FinishReason }>}
  */
 async function decode(core, session, prompt, options, emit, watch) {
-  const generator = createGenerator(core, session, prompt, options);
+  const pieceSize = core.sizeOf('hb_piece');
+  const piece = core.allocate(pieceSize);
+  const pace = new Pace();
+  let generator = 0;
   let completionTokens = 0;
+  /** @type {{ text: string, token?: number, logprob?: number }[]} */
+  let parts = [];
+  const give = () => {
+    if (parts.length > 0) emit({ parts });
+    parts = [];
+  };
   try {
+    generator = createGenerator(core, session, prompt, options);
     for (;;) {
-      await breathe();
-      if (watch.aborted) return { completionTokens, finishReason: 'abort' };
-      const { text, token, logprob, finish } = nextPiece(core, generator);
+      if (completionTokens < 2 || parts.length === MOST_PARTS || pace.due()) {
+        give();
+        await breathe();
+        if (watch.aborted) return { completionTokens, finishReason: 'abort' };
+      }
+      core.check('hb_generator_next', generator, piece);
+      const { text, token, logprob, finish } = core.read('hb_piece', piece);
       if (token !== NO_TOKEN) {
         completionTokens++;
-        emit({ text, token, logprob });
+        parts.push({ text, token, logprob });
       } else if (text) {
-        emit({ text });
+        parts.push({ text });
       }
       if (finish !== FINISH.NONE) return { completionTokens, finishReason: FINISH_REASONS[finish] };
     }
   } finally {
-    if (!core.dead) core.call('hb_generator_destroy', generator);
+    give();
+    if (!core.dead) {
+      core.call('hb_generator_destroy', generator);
+      core.release(piece, pieceSize);
+    }
+  }
+}
+
+/** When to deal with messages. Each costs about as much as choosing a token, so fast tokens share
+ * one; but none waits for another that would come late. */
+class Pace {
+  #looked = -Infinity; // when the thread last dealt with messages
+  #asked = -Infinity;
+
+  /** Asked after each token: whether messages are due before the next one is done. */
+  due() {
+    const now = performance.now();
+    const next = now + (now - this.#asked);
+    this.#asked = now;
+    if (next - this.#looked < PACE_MS) return false;
+    this.#looked = now;
+    return true;
   }
 }
 
@@ -147,14 +184,5 @@ function createGenerator(core, session, prompt, { stop, biases, sampler, maxToke
     core.putTokens(tokens, prompt);
     core.call('hb_generator_accept', generator, tokens, prompt.length);
     return generator;
-  });
-}
-
-/** @param {Core} core @param {Pointer} generator */
-function nextPiece(core, generator) {
-  return core.scope((allocate) => {
-    const at = allocate(core.sizeOf('hb_piece'));
-    core.check('hb_generator_next', generator, at);
-    return core.read('hb_piece', at);
   });
 }

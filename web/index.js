@@ -295,7 +295,7 @@ class Events {
 
   push = (/** @type {any} */ event) => {
     if (event.phase) return this.#onProgress?.(event);
-    this.#parts.push(event);
+    this.#parts.push(...event.parts);
     this.#wake?.();
   };
 
