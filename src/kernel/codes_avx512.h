@@ -147,4 +147,31 @@ HB_INLINE rowi rowsum_end(rowsum sum) {
   return sum;
 }
 
+/* What quantize.inc does with a block. */
+#define QUANTIZE_BLOCK
+
+HB_INLINE uint32_t block_top(const float *x) {
+  __m512i mask = _mm512_set1_epi32(0x7fffffff);
+  __m512i low = _mm512_and_si512(_mm512_loadu_si512(x), mask);
+  __m512i high = _mm512_and_si512(_mm512_loadu_si512(x + 16), mask);
+  return _mm512_reduce_max_epu32(_mm512_max_epu32(low, high));
+}
+
+HB_INLINE __m128i round_half(const float *x, __m512 inverse, int32_t *sum) {
+  __m512 magic = _mm512_set1_ps(12582912.0f);
+  __m512i shifted =
+      _mm512_castps_si512(_mm512_add_ps(_mm512_mul_ps(_mm512_loadu_ps(x), inverse), magic));
+  __m128i q = _mm512_cvtepi32_epi8(shifted); /* the low bits are the integer's */
+  /* Sums of 8 bytes, shifted into u8. */
+  __m128i sums = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+  *sum = _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+  return q;
+}
+
+HB_INLINE void block_round(const float *x, float inverse, int8_t *q, int32_t sum[2]) {
+  __m512 factor = _mm512_set1_ps(inverse);
+  _mm_storeu_si128((__m128i *)(void *)q, round_half(x, factor, &sum[0]));
+  _mm_storeu_si128((__m128i *)(void *)(q + 16), round_half(x + 16, factor, &sum[1]));
+}
+
 #endif
