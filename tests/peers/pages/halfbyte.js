@@ -1,0 +1,22 @@
+// halfbyte's own benchmark in a page.
+import { load } from '/web/index.js';
+import { contextLength, randomTokens, repeat } from '/tests/protocol.js';
+
+/** @import { Task, Visit } from '../protocol.js' */
+
+/** @param {Task} task @returns {Promise<Visit>} */
+export default async function visit(task) {
+  const { prompt, generate, depth, vocabulary, threads } = task;
+  const model = await load(task.model, { threads, contextLength: contextLength(task) });
+  if (model.info.threads !== threads) throw new Error(model.info.threadsReason);
+  const result = await repeat(task, async (number) => {
+    const tokens = randomTokens(depth + prompt, number, vocabulary);
+    // The first token is drawn from the prompt's logits and costs no step.
+    const options = { maxTokens: generate + 1, ignoreEos: true, temperature: 0 };
+    for await (const part of model.stream(tokens, options)) {
+      if (part.finishReason) return part.timings;
+    }
+    throw new Error('the stream has no end');
+  });
+  return { ...result, details: `${model.info.variant}, ${model.info.isa}` };
+}

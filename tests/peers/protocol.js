@@ -1,0 +1,86 @@
+// What every program is asked to do, and the loop around those that are driven token by token. Runs
+// in Node and in pages.
+
+/**
+ * A visit to a program: it loads the model, warms up, and repeats the measurement.
+ * @typedef {object} Task
+ * @property {string} model the file's path, or its URL in a page
+ * @property {number} vocabulary tokens of the model
+ * @property {number} threads
+ * @property {number} prompt tokens of the prompt whose reading is timed
+ * @property {number} generate tokens that are then decoded one by one
+ * @property {number} depth positions in the cache before the prompt
+ * @property {number} passes repetitions in a visit
+ */
+
+/**
+ * @typedef {object} Visit
+ * @property {number[]} prefill tokens/s of each pass
+ * @property {number[]} decode
+ * @property {string} [details] what did the work: library, variant, instruction set
+ * @property {unknown} [raw] the program's own report
+ */
+
+/**
+ * A program at its lowest level: computes `tokens` from position `at` on, whatever the cache holds
+ * from there; `last`: the logits of the last one are wanted.
+ * @typedef {(tokens: number[], at: number, last: boolean) => Promise<unknown>} Step
+ */
+
+const SLICE = 512; // tokens of a prompt at a time: llama.cpp's default for a batch
+const WARM_MS = 1000; // WebAssembly is compiled a second time while it runs
+
+/** Positions that a context needs for a task. @param {Task} task */
+export const contextLength = ({ depth, prompt, generate }) =>
+  Math.ceil((depth + prompt + generate + 1) / SLICE) * SLICE;
+
+/** The same tokens every time, from all over the vocabulary but its first ones, which are special.
+ * @param {number} count @param {number} seed @param {number} vocabulary */
+export function randomTokens(count, seed, vocabulary) {
+  let state = (seed + 1) * 0x9e3779b1;
+  return Array.from({ length: count }, () => {
+    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5;
+    const first = Math.min(16, vocabulary - 1);
+    return first + ((state >>> 8) % (vocabulary - first));
+  });
+}
+
+/**
+ * Warms up (one pass at least) and measures.
+ * @param {Task} task
+ * @param {(number: number) => Promise<{ prefillMs: number, decodeMs: number }>} pass
+ * @returns {Promise<Visit>}
+ */
+export async function repeat({ prompt, generate, passes }, pass) {
+  let number = 0;
+  const begun = performance.now();
+  do await pass(number++);
+  while (performance.now() - begun < WARM_MS);
+
+  /** @type {Visit} */
+  const visit = { prefill: [], decode: [] };
+  while (visit.prefill.length < passes) {
+    const { prefillMs, decodeMs } = await pass(number++);
+    visit.prefill.push((prompt / prefillMs) * 1000);
+    visit.decode.push((generate / decodeMs) * 1000);
+  }
+  return visit;
+}
+
+/** @param {Task} task @param {Step} step @returns {Promise<Visit>} */
+export async function measure(task, step) {
+  const { prompt, generate, depth, vocabulary } = task;
+  const read = async (/** @type {number[]} */ tokens, /** @type {number} */ at) => {
+    for (let i = 0; i < tokens.length; i += SLICE)
+      await step(tokens.slice(i, i + SLICE), at + i, i + SLICE >= tokens.length);
+  };
+  await read(randomTokens(depth, 0, vocabulary), 0);
+  return repeat(task, async (number) => {
+    const tokens = randomTokens(prompt + generate, number + 1, vocabulary);
+    const start = performance.now();
+    await read(tokens.slice(0, prompt), depth);
+    const middle = performance.now();
+    for (let i = prompt; i < tokens.length; i++) await step([tokens[i]], depth + i, true);
+    return { prefillMs: middle - start, decodeMs: performance.now() - middle };
+  });
+}
