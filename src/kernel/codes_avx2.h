@@ -84,9 +84,9 @@ HB_INLINE rowi rowi_mul(rowi a, rowi b) {
   return _mm256_mullo_epi32(a, b);
 }
 
-HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
+HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
   int32_t sums;
-  memcpy(&sums, x->sum, 4);
+  memcpy(&sums, sum, 4);
   rowi weights =
       _mm256_or_si256(_mm256_and_si256(w0, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(w1, 16));
   return _mm256_madd_epi16(weights, _mm256_set1_epi32(sums));

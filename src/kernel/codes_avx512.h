@@ -79,9 +79,9 @@ HB_INLINE rowi rowi_mul(rowi a, rowi b) {
   return _mm512_mullo_epi32(a, b);
 }
 
-HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
+HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
   int32_t sums;
-  memcpy(&sums, x->sum, 4);
+  memcpy(&sums, sum, 4);
   rowi weights =
       _mm512_or_si512(_mm512_and_si512(w0, _mm512_set1_epi32(0xffff)), _mm512_slli_epi32(w1, 16));
   return _mm512_madd_epi16(weights, _mm512_set1_epi32(sums));

@@ -101,8 +101,8 @@ HB_INLINE rowi rowi_mul(rowi a, rowi b) {
 }
 
 /* w0 * sum[0] + w1 * sum[1]; w0 and w1 fit 16 bits. */
-HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
-  return w0 * x->sum[0] + w1 * x->sum[1];
+HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
+  return w0 * sum[0] + w1 * sum[1];
 }
 
 HB_INLINE rowb rowb_load(const uint8_t *from) {

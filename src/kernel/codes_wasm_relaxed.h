@@ -11,8 +11,8 @@
 
 typedef v128_t rowx;
 
-HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
-  return weigh_sums(x->sum, w0, w1);
+HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
+  return weigh_sums(sum, w0, w1);
 }
 
 /* Determined, since indices are below 16. */

@@ -25,8 +25,8 @@ typedef struct rowx {
   v128_t even, odd;
 } rowx;
 
-HB_INLINE rowi rowi_weigh_sums(const activation *x, rowi w0, rowi w1) {
-  return weigh_sums(x->sum, w0, w1);
+HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
+  return weigh_sums(sum, w0, w1);
 }
 
 HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
