@@ -112,6 +112,7 @@ static const field fields[] = {
 
     STRUCT(hb_load_options),
     FIELD(hb_load_options, allocator),
+    FIELD(hb_load_options, parallel),
     FIELD(hb_load_options, isa),
     FIELD(hb_load_options, header_only),
 

@@ -148,9 +148,12 @@ bool cli_load(cli_engine *engine, const cli_options *options) {
     return false;
   }
   double start = hb_clock();
-  hb_status status = hb_load_file(options->model, &load, &report, &engine->model, &error);
+  hb_status status = hb_threads_create(options->threads, &engine->threads, &error);
+  if (status == HB_OK) {
+    load.parallel = hb_threads_parallel(engine->threads);
+    status = hb_load_file(options->model, &load, &report, &engine->model, &error);
+  }
   progress_end(&bar);
-  if (status == HB_OK) status = hb_threads_create(options->threads, &engine->threads, &error);
   if (status != HB_OK) {
     cli_fail_error(&error);
     cli_close(engine);

@@ -30,10 +30,20 @@ char *hb_host_copy_text(const char *text) {
 
 #ifdef _WIN32
 
-#include <stdio.h>
-
 bool hb_host_same_file(const char *a, const char *b) {
   return _stricmp(a, b) == 0;
+}
+
+bool hb_host_map(FILE *stream, hb_file *out) {
+  (void)stream;
+  (void)out;
+  return false;
+}
+
+void hb_host_forget(const hb_file *file, uint64_t begin, uint64_t end) {
+  (void)file;
+  (void)begin;
+  (void)end;
 }
 
 static hb_status read_all(FILE *stream, const char *path, hb_file *out, hb_error *error) {
@@ -111,29 +121,31 @@ static hb_status read_all(int fd, const char *path, hb_file *out, hb_error *erro
   return HB_OK;
 }
 
-static hb_status map_or_read(int fd, const char *path, hb_file *out, hb_error *error) {
+static bool map(int fd, hb_file *out) {
   struct stat info;
-  if (fstat(fd, &info) != 0) return hb_host_fail_io(error, "read", path);
-  if (S_ISDIR(info.st_mode)) {
-    errno = EISDIR;
-    return hb_host_fail_io(error, "read", path);
-  }
-  if (S_ISREG(info.st_mode) && info.st_size > 0 && (uint64_t)info.st_size <= SIZE_MAX) {
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data != MAP_FAILED) {
-      posix_madvise(data, (size_t)info.st_size, POSIX_MADV_SEQUENTIAL);
-      *out = (hb_file){data, (uint64_t)info.st_size, 1};
-      return HB_OK;
-    }
-  }
-  return read_all(fd, path, out, error);
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0 ||
+      (uint64_t)info.st_size > SIZE_MAX)
+    return false;
+  void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED) return false;
+  madvise(data, (size_t)info.st_size, MADV_SEQUENTIAL);
+  *out = (hb_file){data, (uint64_t)info.st_size, 1};
+  return true;
+}
+
+bool hb_host_map(FILE *stream, hb_file *out) {
+  return map(fileno(stream), out);
+}
+
+void hb_host_forget(const hb_file *file, uint64_t begin, uint64_t end) {
+  madvise((void *)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
 }
 
 hb_status hb_file_open(const char *path, hb_file *out, hb_error *error) {
   *out = (hb_file){0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return hb_host_fail_io(error, "open", path);
-  hb_status status = map_or_read(fd, path, out, error);
+  hb_status status = map(fd, out) ? HB_OK : read_all(fd, path, out, error);
   close(fd);
   return status;
 }

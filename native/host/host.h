@@ -5,9 +5,13 @@
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #define _XOPEN_SOURCE 700 /* realpath */
+#define _DEFAULT_SOURCE   /* madvise, MAP_ANONYMOUS */
+#define _DARWIN_C_SOURCE
 #endif
 
 #include "base/base.h"
+
+#include <stdio.h>
 
 #define HOST_SHOWN_PATH 100 /* bytes of a path, from its end, that fit an error's sentence */
 
@@ -21,6 +25,11 @@ hb_status hb_host_name_path(hb_error *error, const char *path, hb_status status)
 
 /* A copy from malloc, or NULL. */
 char *hb_host_copy_text(const char *text);
+
+/* Maps a regular file, which may then be closed; false if that cannot be done. */
+bool hb_host_map(FILE *stream, hb_file *out);
+/* Lets bytes of a mapped file leave memory. `begin` is a multiple of the size of a page. */
+void hb_host_forget(const hb_file *file, uint64_t begin, uint64_t end);
 
 /* Whether two paths lead to the same existing file. */
 bool hb_host_same_file(const char *a, const char *b);

@@ -1,11 +1,8 @@
-/* Models from files: a loader fed from mapped files, shard by shard. */
-#include "host.h"
+/* Models from files: a loader fed with their bytes, shard by shard. */
 #include "shards.h"
+#include "stream.h"
 
 #include <stdlib.h>
-
-/* Bytes of a feed: progress moves, and what was read may leave memory. */
-#define SLICE ((size_t)4 << 20)
 
 typedef struct load_job {
   hb_loader *loader;
@@ -14,43 +11,50 @@ typedef struct load_job {
   int header_only;
 } load_job;
 
-/* Feeds one mapped file; with header_only stops after its header. */
-static hb_status feed_file(load_job *job, const hb_file *file, hb_error *error) {
+/* Feeds one file; with header_only stops after its header. */
+static hb_status feed_file(load_job *job, hb_stream *file, hb_error *error) {
   HB_TRY(hb_loader_begin_file(job->loader, file->size, error));
-  uint64_t at = 0;
-  while (at < file->size) {
-    size_t slice = file->size - at < SLICE ? (size_t)(file->size - at) : SLICE;
-    HB_TRY(hb_loader_feed(job->loader, file->data + at, slice, error));
-    at += slice;
+  for (;;) {
+    const uint8_t *bytes;
+    size_t count;
+    HB_TRY(hb_stream_next(file, &bytes, &count, error));
+    if (count == 0) break;
+    HB_TRY(hb_loader_feed(job->loader, bytes, count, error));
     const hb_file_progress *p = job->progress;
-    if (p && p->report && p->report(p->context, job->done + at, job->total)) {
+    if (p && p->report && p->report(p->context, job->done + file->at, job->total)) {
       return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "loading was stopped");
     }
     if (job->header_only && hb_loader_state(job->loader).header_done) break;
   }
-  job->done += file->size;
+  job->done += file->at;
   return HB_OK;
+}
+
+static uint64_t size_of(const hb_stream *file) {
+  return file->size == HB_SIZE_UNKNOWN ? 0 : file->size;
 }
 
 /* Bytes of all files, as far as they can be opened: what cannot is reported when its turn comes. */
 static uint64_t total_size(const shard_set *set, char *name) {
   uint64_t total = 0;
   for (uint32_t i = 0; i < set->count; i++) {
-    hb_file file;
-    if (hb_shards_open(set, i, name, &file, NULL) != HB_OK) continue;
-    total += file.size;
-    hb_file_close(&file);
+    hb_stream file;
+    hb_shards_name(set, i, name);
+    if (hb_stream_open(name, &file, NULL) != HB_OK) continue;
+    total += size_of(&file);
+    hb_stream_close(&file);
   }
   return total;
 }
 
 static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_error *error) {
   for (uint32_t i = 0; i < set->count; i++) {
-    hb_file file;
-    HB_TRY(hb_shards_open(set, i, name, &file, error));
-    if (set->count == 1) job->total = file.size;
+    hb_stream file;
+    hb_shards_name(set, i, name);
+    HB_TRY(hb_stream_open(name, &file, error));
+    if (set->count == 1) job->total = size_of(&file);
     hb_status status = feed_file(job, &file, error);
-    hb_file_close(&file);
+    hb_stream_close(&file);
     if (status != HB_OK) return hb_host_name_path(error, name, status);
     uint32_t declared = hb_loader_state(job->loader).shard_count;
     if (i == 0 && declared != set->count) {
@@ -77,8 +81,11 @@ static hb_status load(load_job *job, const char *path, hb_error *error) {
 hb_status hb_load_file(const char *path, const hb_load_options *options,
                        const hb_file_progress *progress, hb_model **out, hb_error *error) {
   *out = NULL;
-  load_job job = {.progress = progress, .header_only = options && options->header_only};
-  HB_TRY(hb_loader_create(options, &job.loader, error));
+  if (!options) return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "loading needs options");
+  hb_load_options own = *options;
+  if (!own.allocator) own.allocator = hb_host_allocator();
+  load_job job = {.progress = progress, .header_only = own.header_only};
+  HB_TRY(hb_loader_create(&own, &job.loader, error));
   hb_status status = load(&job, path, error);
   if (status == HB_OK)
     status = hb_host_name_path(error, path, hb_loader_finish(job.loader, out, error));

@@ -3,10 +3,15 @@
 #include "model/model.h"
 #include "quant/quant.h"
 
+/* Bytes of arriving groups from which on a wake-up of the other threads costs less than it saves.
+ */
+#define WORTH_DIVIDING ((size_t)128 << 10)
+
 typedef enum stage { STAGE_NO_FILE, STAGE_HEADER, STAGE_DATA, STAGE_FAILED } stage;
 
 struct hb_loader {
   const hb_allocator *allocator;
+  const hb_parallel *parallel; /* NULL: one thread */
   bool header_only;
   stage stage;
   hb_model *model; /* until it is handed over */
@@ -32,11 +37,16 @@ hb_status hb_loader_create(const hb_load_options *options, hb_loader **out, hb_e
   if (!kernels)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(options->isa));
+  const hb_parallel *parallel = options->parallel;
+  if (parallel && (parallel->threads < 1 || parallel->threads > HB_MAX_THREADS || !parallel->run))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
+                   (uint64_t)HB_MAX_THREADS);
   hb_loader *l = hb_allocate_zero(options->allocator, sizeof *l);
   hb_model *m = hb_allocate_zero(options->allocator, sizeof *m);
   hb_status status = HB_MEMORY;
   if (l && m) {
     l->allocator = m->allocator = options->allocator;
+    l->parallel = parallel;
     l->header_only = options->header_only != 0;
     m->kernels = kernels;
     l->model = m;
@@ -131,33 +141,74 @@ static size_t group_count(const hb_weight *w) {
   return hb_weight_table[w->kind].rows == HB_DIM_ONE ? 1 : hb_group_count(&w->matrix);
 }
 
-/* One whole group, in the form of the file. */
-static void place_group(hb_weight *w, size_t group, const uint8_t *raw) {
-  if (w->vector)
+/* Whole groups that have arrived, in the form of the file. */
+typedef struct arrival {
+  hb_matrix *matrix;
+  const uint8_t *raw;
+  size_t group_bytes; /* of each but the matrix's last */
+  size_t first, count;
+  uint32_t threads;
+  bool has_min_i8[HB_MAX_THREADS];
+} arrival;
+
+/* Packs the share of one thread. */
+static void pack_share(void *argument, uint32_t index) {
+  arrival *a = argument;
+  hb_matrix matrix = *a->matrix; /* whose has_min_i8 is this thread's */
+  size_t begin = a->count * index / a->threads, end = a->count * (index + 1) / a->threads;
+  for (size_t i = begin; i < end; i++)
+    hb_pack_group(&matrix, a->first + i, a->raw + i * a->group_bytes);
+  a->has_min_i8[index] = matrix.has_min_i8;
+}
+
+/* `count` whole groups from `first` on. */
+static void place_groups(const hb_loader *l, hb_weight *w, size_t first, size_t count,
+                         const uint8_t *raw) {
+  if (w->vector) {
     hb_traits(w->matrix.type)->decode(raw, w->vector, (size_t)w->cols);
+    return;
+  }
+  arrival a = {&w->matrix, raw, (size_t)group_bytes(w, 0), first, count, 1, {false}};
+  if (l->parallel && a.group_bytes * count >= WORTH_DIVIDING) a.threads = l->parallel->threads;
+  if (a.threads > 1)
+    l->parallel->run(l->parallel->context, pack_share, &a);
   else
-    hb_pack_group(&w->matrix, group, raw);
+    pack_share(&a, 0);
+  for (uint32_t i = 0; i < a.threads; i++) w->matrix.has_min_i8 |= a.has_min_i8[i];
+}
+
+/* How many groups, from the next on, lie whole in `count` bytes; *used of them. */
+static size_t whole_groups(const hb_loader *l, size_t count, size_t *used) {
+  const hb_weight *w = l->weight;
+  size_t left = group_count(w) - l->group;
+  uint64_t each = group_bytes(w, 0), last = group_bytes(w, l->group + left - 1);
+  uint64_t groups = count / each;
+  if (groups >= left - 1) groups = left - 1 + (count - (left - 1) * each >= last);
+  *used = (size_t)(groups == left ? (left - 1) * each + last : groups * each);
+  return (size_t)groups;
 }
 
 /* Bytes of a tensor that the model uses; groups that arrive whole are not copied first. */
 static hb_status place_bytes(hb_loader *l, const uint8_t *bytes, size_t count, hb_error *error) {
   hb_weight *w = l->weight;
-  if (!w->vector && !w->matrix.data) HB_TRY(hb_weight_allocate(l->model, w, error));
+  if (!w->vector && !w->matrix.data) HB_TRY(hb_weight_allocate(l->model, l->tensor, error));
   while (count > 0 && l->group < group_count(w)) {
-    uint64_t wanted = group_bytes(w, l->group);
-    if (l->staged == 0 && count >= wanted) {
-      place_group(w, l->group++, bytes);
-      bytes += wanted;
-      count -= (size_t)wanted;
+    size_t used, groups = l->staged == 0 ? whole_groups(l, count, &used) : 0;
+    if (groups > 0) {
+      place_groups(l, w, l->group, groups, bytes);
+      l->group += groups;
+      bytes += used;
+      count -= used;
       continue;
     }
+    uint64_t wanted = group_bytes(w, l->group);
     size_t piece = count < wanted - l->staged ? count : (size_t)(wanted - l->staged);
     memcpy(l->staging + l->staged, bytes, piece);
     l->staged += piece;
     bytes += piece;
     count -= piece;
     if (l->staged < wanted) break;
-    place_group(w, l->group++, l->staging);
+    place_groups(l, w, l->group++, 1, l->staging);
     l->staged = 0;
   }
   return HB_OK;

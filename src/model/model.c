@@ -4,9 +4,9 @@
 void hb_model_destroy(hb_model *m) {
   if (!m) return;
   for (uint32_t i = 0; i < m->weight_count; i++) {
-    hb_weight *w = &m->weights[i];
-    hb_release(m->allocator, w->matrix.data, w->matrix.bytes);
-    hb_release(m->allocator, w->vector, w->matrix.bytes);
+    const hb_weight *w = &m->weights[i];
+    if (w->block_bytes == 0) continue;
+    hb_release(m->allocator, w->vector ? (void *)w->vector : w->matrix.data, w->block_bytes);
   }
   for (uint32_t i = 0; i < HB_ROPE_TABLES; i++)
     hb_release(m->allocator, m->rope[i].frequency, (uint64_t)m->h.rope_dims / 2 * sizeof(double));

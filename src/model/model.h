@@ -18,6 +18,7 @@ typedef struct hb_weight {
   uint64_t file_bytes;
   hb_matrix matrix; /* a matrix, in the layout of the kernels; data NULL until its bytes arrive */
   float *vector;    /* a vector, [cols] */
+  uint64_t block_bytes; /* of the block of memory that begins with this weight; 0: it lies in one */
 } hb_weight;
 
 /* ---- The program ---- */
@@ -134,8 +135,9 @@ hb_status hb_weight_bind(hb_weight *weight, const hb_tensor *tensor, hb_error *e
 hb_status hb_weights_check(const hb_model *model, hb_error *error);
 /* Bytes that the present weights take, or false if the sum wraps. */
 bool hb_weights_bytes(const hb_model *model, uint64_t *bytes);
-/* Gives the weight its memory. */
-hb_status hb_weight_allocate(const hb_model *model, hb_weight *weight, hb_error *error);
+/* Gives the weight of the header's tensor `index` its memory, in a block shared with the weights
+ * whose tensors follow it. */
+hb_status hb_weight_allocate(const hb_model *model, size_t index, hb_error *error);
 
 /* ---- compile.c, rope.c ---- */
 

@@ -121,14 +121,45 @@ bool hb_weights_bytes(const hb_model *model, uint64_t *bytes) {
   return true;
 }
 
-hb_status hb_weight_allocate(const hb_model *model, hb_weight *w, hb_error *error) {
-  void *data = hb_allocate(model->allocator, w->matrix.bytes);
-  if (!data)
-    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the %u bytes of tensor %s",
-                   w->matrix.bytes, w->name);
+/* Blocks of weights are some of the largest pages that systems have, so that these pay; and no
+ * larger than a system gives easily. A larger weight has its own. */
+#define BLOCK_BYTES ((uint64_t)64 << 20)
+
+/* The weight of a tensor, or NULL if the model has no use for it. */
+static hb_weight *weight_of(const hb_model *model, size_t index) {
+  return hb_weight_named(model, hb_gguf_tensor_at(model->gguf, index)->name);
+}
+
+static void place(hb_weight *w, uint8_t *data) {
   if (hb_weight_table[w->kind].rows == HB_DIM_ONE)
-    w->vector = data;
+    w->vector = (float *)(void *)data;
   else
     w->matrix.data = data;
+}
+
+hb_status hb_weight_allocate(const hb_model *model, size_t index, hb_error *error) {
+  hb_weight *first = weight_of(model, index);
+  uint64_t bytes = first->matrix.bytes, at = 0;
+  size_t end = index + 1, count = hb_gguf_tensor_count(model->gguf);
+  for (; end < count; end++) {
+    const hb_weight *w = weight_of(model, end);
+    if (!w) continue;
+    uint64_t next;
+    if (!hb_align_u64(bytes, HB_ALIGNMENT, &next) || !hb_add_u64(next, w->matrix.bytes, &next) ||
+        next > BLOCK_BYTES)
+      break;
+    bytes = next;
+  }
+  uint8_t *block = hb_allocate(model->allocator, bytes);
+  if (!block)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET,
+                   "no memory for %u bytes of weights from tensor %s on", bytes, first->name);
+  for (size_t i = index; i < end; i++) {
+    hb_weight *w = weight_of(model, i);
+    if (!w) continue;
+    place(w, block + at);
+    hb_align_u64(at + w->matrix.bytes, HB_ALIGNMENT, &at);
+  }
+  first->block_bytes = bytes;
   return HB_OK;
 }
