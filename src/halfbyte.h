@@ -98,13 +98,16 @@ typedef struct hb_allocator {
 
 /* How work is spread over threads. `run` calls work(argument, index) once for each index in
  * 0..threads-1, all at the same time, and returns when every call has returned; index 0 may be the
- * calling thread. `yield`, if not NULL, is called by a thread that has waited long at a barrier.
+ * calling thread. `yield`, if not NULL, is called by a thread that has waited long at a barrier. A
+ * step whose work - bytes of the model's weights times rows - is below `least_work` is not worth
+ * the waiting of one thread for another and is computed by the caller alone; 0: all are divided.
  * Wherever an hb_parallel is asked for, NULL means one thread. Results never depend on it. */
 typedef struct hb_parallel {
   void *context;
   uint32_t threads;
   void (*run)(void *context, void (*work)(void *argument, uint32_t index), void *argument);
   void (*yield)(void *context);
+  uint64_t least_work;
 } hb_parallel;
 
 #define HB_MAX_THREADS 64

@@ -38,12 +38,12 @@ size_t hb_wasm_heap_used(void) {
 #ifdef __wasm_atomics__
 static hb_pool pool;
 
-const hb_parallel *hb_wasm_parallel(uint32_t threads);
+const hb_parallel *hb_wasm_parallel(uint32_t threads, uint32_t least_work);
 _Noreturn void hb_wasm_worker_loop(uint32_t index);
 
 /* The pool, made for that many threads; to be called once. */
-const hb_parallel *hb_wasm_parallel(uint32_t threads) {
-  hb_pool_init(&pool, threads);
+const hb_parallel *hb_wasm_parallel(uint32_t threads, uint32_t least_work) {
+  hb_pool_init(&pool, threads, least_work);
   return &pool.parallel;
 }
 

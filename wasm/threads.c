@@ -48,8 +48,8 @@ static void yield(void *context) {
   sleep_while_equal(&pool->never, 0, YIELD_NS);
 }
 
-void hb_pool_init(hb_pool *pool, uint32_t threads) {
-  pool->parallel = (hb_parallel){pool, threads, run, yield};
+void hb_pool_init(hb_pool *pool, uint32_t threads, uint32_t least_work) {
+  pool->parallel = (hb_parallel){pool, threads, run, yield, least_work};
 }
 
 _Noreturn void hb_pool_loop(hb_pool *pool, uint32_t index) {

@@ -31,6 +31,7 @@ import { makeMachine } from './variants.js';
  * @property {number} [contextLength]
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa]
  * @property {'f16' | 'f32'} [kv]
+ * @property {boolean} [divideAll]
  */
 
 export class Engine {

@@ -6,14 +6,16 @@ import { isNode, pathOf } from './platform.js';
 /** @import { Source } from './sources.js' */
 /** @import { EngineOptions } from './engine.js' */
 /** @import { GenerateArgs } from './generation.js' */
+/** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
 const U32 = 2 ** 32 - 1;
 
 /**
- * Where a model comes from. A string is a URL or, in Node, a path.
- * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView} ModelSource
+ * Where a model comes from. A string is a URL or, in Node, a path; a shape makes a model with random
+ * weights, for measuring.
+ * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | SyntheticModel} ModelSource
  */
 
 /**
@@ -34,6 +36,8 @@ const U32 = 2 ** 32 - 1;
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results
  *   are the same
  * @property {'f16' | 'f32'} [kv] type of the KV cache; f16 unless given
+ * @property {boolean} [divideAll] divide even the steps that one thread computes faster alone: for
+ *   testing threads with small models
  */
 
 /**
@@ -90,7 +94,7 @@ export function oneOf(name, value, allowed) {
 }
 
 /** @param {LoadOptions} options @returns {EngineOptions} */
-export function engineOptions({ threads, contextLength, isa, kv }) {
+export function engineOptions({ threads, contextLength, isa, kv, divideAll }) {
   return {
     threads: threads === undefined ? undefined : number('threads', threads, 1, MAX_THREADS, true),
     contextLength:
@@ -99,6 +103,7 @@ export function engineOptions({ threads, contextLength, isa, kv }) {
         : number('contextLength', contextLength, 1, U32, true),
     isa: isa === undefined ? undefined : oneOf('isa', isa, ISAS),
     kv: kv === undefined ? undefined : oneOf('kv', kv, KV_TYPES),
+    divideAll: divideAll === true,
   };
 }
 
@@ -213,6 +218,10 @@ function resolveSource(source, locals) {
         new Uint8Array(await source.slice(offset, offset + length).arrayBuffer()),
     });
   }
+  if (isSynthetic(source)) {
+    const { shape, type = 'q4_0', seed = 1 } = source;
+    return { kind: 'synthetic', shape, type: text('type', type), seed: seedOf(seed) };
+  }
   const bytes =
     source instanceof ArrayBuffer ||
     (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer)
@@ -222,12 +231,17 @@ function resolveSource(source, locals) {
         : undefined;
   if (!bytes)
     throw new ArgumentError(
-      'a model is loaded from a URL, a path, a File or Blob, or an ArrayBuffer',
+      'a model is loaded from a URL, a path, a File or Blob, an ArrayBuffer, or made from a shape',
     );
   return addLocal(locals, {
     size: bytes.length,
     slice: async (offset, length) => bytes.slice(offset, offset + length),
   });
+}
+
+/** @param {unknown} source @returns {source is SyntheticModel} */
+function isSynthetic(source) {
+  return typeof (/** @type {any} */ (source)?.shape) === 'string';
 }
 
 /** @param {Local[]} locals @param {Local} local @returns {Source} */

@@ -160,6 +160,7 @@ bool cli_load(cli_engine *engine, const cli_options *options) {
     return false;
   }
   engine->load_seconds = hb_clock() - start;
+  engine->parallel = *hb_threads_parallel(engine->threads);
   engine->tokenizer = hb_model_tokenizer(engine->model);
   hb_model_get_info(engine->model, &engine->info);
   return true;
@@ -168,7 +169,7 @@ bool cli_load(cli_engine *engine, const cli_options *options) {
 bool cli_open_session(cli_engine *engine, const cli_options *options, uint32_t context,
                       uint32_t batch, uint32_t logit_rows) {
   hb_session_options session = {
-      .parallel = hb_threads_parallel(engine->threads),
+      .parallel = &engine->parallel,
       .context_length = context ? context : options->context,
       .batch = batch,
       .logit_rows = logit_rows,

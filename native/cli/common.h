@@ -46,6 +46,7 @@ bool cli_tokenize(const hb_tokenizer *tokenizer, hb_string text, uint32_t flags,
 typedef struct cli_engine {
   hb_model *model;
   hb_threads *threads;
+  hb_parallel parallel; /* of the threads */
   hb_session *session;
   const hb_tokenizer *tokenizer; /* NULL if the file has none */
   hb_model_info info;

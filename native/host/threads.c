@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* A step of less work (bytes of weights times rows) takes two threads longer than one. */
+#define LEAST_WORK (1u << 20)
+
 #define SPINS 1000 /* pauses: 10 to 50 us, by processor */
 
 typedef struct worker {
@@ -126,7 +129,7 @@ hb_status hb_threads_create(uint32_t count, hb_threads **out, hb_error *error) {
   }
   hb_threads *pool = calloc(1, sizeof *pool);
   if (!pool) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a thread pool");
-  pool->parallel = (hb_parallel){pool, count, run_on_all, yield_turn};
+  pool->parallel = (hb_parallel){pool, count, run_on_all, yield_turn, LEAST_WORK};
   pool->spins = count <= hb_cpu_count() ? SPINS : 0;
   if (!mutex_init(&pool->mutex) || !condition_init(&pool->start) ||
       !condition_init(&pool->finish)) {

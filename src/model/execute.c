@@ -259,6 +259,13 @@ static void run_program(void *argument, uint32_t thread) {
   hb_fp_leave(fp);
 }
 
+/* How many threads compute a step of `rows` rows. */
+static uint32_t threads_for(const hb_session *lead, uint32_t rows) {
+  const hb_parallel *parallel = lead->parallel;
+  if (!parallel || lead->weight_bytes * rows < parallel->least_work) return 1;
+  return parallel->threads;
+}
+
 void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted) {
   const hb_parallel *parallel = lead->parallel;
   execution e = {
@@ -268,7 +275,7 @@ void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t w
       .rows = rows,
       .row_count = count,
       .wanted_count = wanted,
-      .threads = parallel ? parallel->threads : 1,
+      .threads = threads_for(lead, count),
   };
   if (e.threads > 1)
     parallel->run(parallel->context, run_program, &e);

@@ -73,6 +73,7 @@ static hb_status plan(const hb_model *model, const hb_session_options *options, 
       .kv = options->kv,
   };
   if (s->batch > context) s->batch = context;
+  hb_weights_bytes(model, &s->weight_bytes);
   s->cache_head_bytes = cache_head_bytes(s);
   uint64_t stride = model->int8_width ? model->kernels->activation_bytes(model->int8_width) : 0;
   if (!hb_align_u64(stride, HB_ALIGNMENT, &s->int8_stride) || !lay_out(s))

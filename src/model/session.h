@@ -22,6 +22,7 @@ struct hb_session {
   const hb_allocator *allocator;
   const hb_parallel *parallel;
   const hb_model *model;
+  uint64_t weight_bytes; /* of the model */
   hb_session_layout layout;
   uint32_t context_length;
   uint32_t batch;

@@ -107,7 +107,9 @@ static void threads_do_not_change_a_bit(void **state) {
   for (uint32_t threads = 2; threads <= 5; threads += 3) {
     hb_threads *pool;
     assert_int_equal(hb_threads_create(threads, &pool, &error), HB_OK);
-    hb_session *session = open_session(TOKENS, TOKENS, hb_threads_parallel(pool));
+    hb_parallel parallel = *hb_threads_parallel(pool);
+    parallel.least_work = 0;
+    hb_session *session = open_session(TOKENS, TOKENS, &parallel);
     append(session, 0, 50, out);
     for (size_t i = 50; i < TOKENS; i++) append(session, i, 1, out);
     hb_session_destroy(session);
@@ -198,6 +200,27 @@ static void the_memory_of_a_session_is_known_before_it_is_made(void **state) {
   }
 }
 
+/* Counts that threads were asked for, and asks none. */
+static void count_run(void *context, void (*work)(void *argument, uint32_t index), void *argument) {
+  (void)work, (void)argument;
+  ++*(int *)context;
+}
+
+static void a_step_of_less_than_least_work_does_not_leave_the_caller(void **unused) {
+  (void)unused;
+  hb_model_info info;
+  hb_model_get_info(model, &info);
+  int runs = 0;
+  hb_parallel parallel = {&runs, 2, count_run, NULL, 2 * info.weight_bytes};
+  hb_session *session = open_session(TOKENS, 0, &parallel);
+  static float out[TOKENS * VOCABULARY];
+  append(session, 0, 1, out);
+  assert_int_equal(runs, 0);
+  append(session, 1, 2, out);
+  assert_int_equal(runs, 1);
+  hb_session_destroy(session);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_text_in_pieces_gives_the_bits_of_the_whole),
@@ -208,6 +231,7 @@ int main(void) {
       cmocka_unit_test(a_full_context_is_an_error_and_moves_nothing),
       cmocka_unit_test(a_token_outside_the_vocabulary_is_an_error_and_moves_nothing),
       cmocka_unit_test(the_memory_of_a_session_is_known_before_it_is_made),
+      cmocka_unit_test(a_step_of_less_than_least_work_does_not_leave_the_caller),
   };
   return cmocka_run_group_tests(tests, load, unload);
 }
