@@ -14,17 +14,21 @@ import { serve } from './server.js';
  * @property {string} label in the tables
  * @property {boolean} [page] needs Chromium
  * @property {(task: Task) => Promise<Visit>} visit
- * @property {() => Record<string, string>} [versions] of what it is made of
+ * @property {() => string} [version] its name and version, or those of what it runs on
  */
 
 const root = resolve(import.meta.dirname, '../..');
+/** The native command line. */
+export const native = resolve(process.env.HB_NATIVE ?? join(root, 'build/native/halfbyte'));
+
 const LIMIT_MS = 20 * 60_000; // a visit that takes longer hangs
 
 const run = promisify(execFile);
 
 /** The version of an installed package. @param {string} folder @param {string} name */
 function packageVersion(folder, name) {
-  return JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')).version;
+  const file = join(folder, 'node_modules', name, 'package.json');
+  return JSON.parse(readFileSync(file, 'utf8')).version;
 }
 /** @param {string} name */
 const peerVersion = (name) => packageVersion(import.meta.dirname, name);
@@ -55,13 +59,6 @@ export async function output([file, ...args], cwd = root) {
     const reason = /^\w*Error: .*/m.exec(stderr) ?? /\S.*/.exec(stderr);
     throw new Error(reason?.[0] ?? message);
   }
-}
-
-/** The commit that halfbyte was built from, if it was built after it. */
-export async function halfbyteVersion() {
-  const hash = (await output(['git', 'rev-parse', '--short', 'HEAD'])).trim();
-  const changed = await output(['git', 'status', '--porcelain', '--untracked-files=no']);
-  return changed ? `${hash} with changes` : hash;
 }
 
 /** halfbyte on a command line. @param {() => string[]} command */
@@ -140,12 +137,12 @@ export async function inPage(module, argument, model) {
 export const PROGRAMS = {
   native: {
     label: 'halfbyte, native',
-    visit: commandLine(() => ['build/native/halfbyte']),
+    visit: commandLine(() => [native]),
   },
   node: {
     label: 'halfbyte, Node',
     visit: commandLine(() => [nodePath(), 'web/cli.js']),
-    versions: () => ({ Node: packageVersion(root, 'node') }),
+    version: () => `Node ${packageVersion(root, 'node')}`,
   },
   chromium: {
     label: 'halfbyte, Chromium',
@@ -158,18 +155,23 @@ export const PROGRAMS = {
       const script = join(import.meta.dirname, 'llama.js');
       return JSON.parse(await output([nodePath(), script, JSON.stringify(task)]));
     },
-    versions: () => ({ 'node-llama-cpp': peerVersion('node-llama-cpp') }),
+    version: () => `node-llama-cpp ${peerVersion('node-llama-cpp')}`,
   },
   wllama2: {
     label: 'wllama 2, Chromium',
     page: true,
     visit: page('wllama2'),
-    versions: () => ({ 'wllama 2': peerVersion('wllama-2') }),
+    version: () => `wllama ${peerVersion('wllama-2')}`,
   },
   wllama3: {
     label: 'wllama 3, Chromium',
     page: true,
     visit: page('wllama3'),
-    versions: () => ({ 'wllama 3': peerVersion('wllama-3') }),
+    version: () => `wllama ${peerVersion('wllama-3')}`,
+  },  ort: {
+    label: 'onnxruntime-web, Chromium',
+    page: true,
+    visit: () => Promise.reject(new Error('it runs no whole model')),
+    version: () => `onnxruntime-web ${peerVersion('onnxruntime-web')}`,
   },
 };

@@ -7,8 +7,8 @@
 //   --type NAME         the type of its weights; may be repeated (default q4_0)
 //   -m FILE             this model instead of a synthetic one
 //   --threads 1,2       how many threads compute (default 1,2)
-//   --programs A,B      of native, node, chromium, llama.cpp, wllama2, wllama3, and matmul, which
-//                       compares single matrices of a layer with onnxruntime-web (default: all)
+//   --programs A,B      of native, node, chromium, llama.cpp, wllama2, wllama3, and ort: one layer
+//                       in halfbyte against its matrices in onnxruntime-web (default: all)
 //   -p N, -n N          tokens of the prompt (128), tokens to decode (32)
 //   --depth N           positions in the cache before the prompt (0)
 //   -r N                rounds (5); --passes N: repetitions in each (3)
@@ -29,18 +29,22 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { cpus, release, totalmem, type as systemType } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inspect } from '../../web/index.js';
-import { PROGRAMS, chromium, chromiumVersion, halfbyteVersion, output } from './programs.js';
+import { hardware, versions } from './about.js';
+import { layerOf, speedOfLayer, speedOfProducts } from './layer.js';
+import { PROGRAMS, chromium, inPage, native, output } from './programs.js';
 import { compare, digits, median, page } from './table.js';
 
 /** @import { About, Series } from './table.js' */
-/** @import { Task } from './protocol.js' */
+/** @import { Layer } from './layer.js' */
+/** @import { Task, Visit } from './protocol.js' */
+
+/** @typedef {{ label: string, visit: (task: Task) => Promise<Visit> }} Visited */
+/** @typedef {ReturnType<typeof readOptions>} Options */
 
 const root = resolve(import.meta.dirname, '../..');
-const native = join(root, 'build/native/halfbyte');
 
 /** What cannot be run as it was asked for. */
 class UsageError extends Error {}
@@ -102,13 +106,13 @@ function readOptions(args) {
 
 /** Refuses before anything is installed or measured. @param {string[]} programs */
 function checkPrograms(programs) {
-  if (!existsSync(native)) throw new UsageError('build halfbyte first: npm run build');
   const pages = programs.filter((name) => PROGRAMS[name].page);
   if (pages.length > 0 && !existsSync(chromium))
     throw new UsageError(
       `${pages.join(', ')} need Chromium, which is not at ${chromium}: say where it is with ` +
         'HB_CHROMIUM, or leave them out with --programs',
     );
+  if (!existsSync(native)) throw new UsageError('build halfbyte first: npm run build');
 }
 
 /** Installs the peers, unless what the lock file says is there. */
@@ -124,54 +128,75 @@ async function install() {
   utimesSync(done, now, now);
 }
 
-/** Makes the model of a shape and type. @param {string} shape @param {string} type @param {string} folder */
+/**
+ * Makes the model of a shape and type.
+ * @param {string} shape
+ * @param {string} type
+ * @param {string} folder
+ */
 async function synthesize(shape, type, folder) {
   const file = join(folder, `${basename(shape.replaceAll(',', '-'))}-${type}.gguf`);
   await output([native, 'synth', '--shape', shape, '--type', type, '-o', file]);
   return file;
 }
 
-/** What Linux says of the vector instructions that matter here. */
-function instructions() {
-  const info = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-  const flags = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(info)?.[1].split(' '));
-  return ['avx2', 'avx_vnni', 'avx512_vnni', 'amx_int8', 'asimddp', 'i8mm'].filter((flag) =>
-    flags.has(flag),
+/**
+ * The series of a model, or of a part of it.
+ * @param {string} model
+ * @param {Options} options
+ * @param {Record<string, Visited>} visited
+ */
+function seriesOf(model, { threads }, visited) {
+  return threads.flatMap((count) =>
+    Object.entries(visited).map(([program, { label }]) => {
+      /** @type {Series} */
+      const series = { model, threads: count, program, label, visits: [] };
+      return series;
+    }),
   );
-}
-
-function hardware() {
-  const processors = cpus();
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
-  const cpu = [processors[0].model.trim(), ...instructions()].join(' ');
-  return `${cpu}, ${processors.length} processors, ${memory}, ${systemType()} ${release()}`;
-}
-
-/** @param {string[]} programs */
-async function versions(programs) {
-  /** @type {Record<string, string>} */
-  const all = { halfbyte: await halfbyteVersion() };
-  for (const name of programs) Object.assign(all, PROGRAMS[name].versions?.());
-  if (programs.some((name) => PROGRAMS[name].page)) all.Chromium = await chromiumVersion();
-  return all;
 }
 
 /**
  * One visit, whose outcome goes into the series.
- * @param {Series} series @param {Task} task
+ * @param {Series} series
+ * @param {Visited} visited
+ * @param {Task} task
  */
-async function visit(series, task) {
-  const name = `${series.model}, ${series.threads} threads, ${series.label}`;
+async function visitOnce(series, { visit }, task) {
+  const name = `${series.model}, -t ${series.threads}, ${series.label}`;
   try {
-    const result = await PROGRAMS[series.program].visit(task);
+    const result = await visit(task);
     series.visits.push(result);
-    const [prefill, decode] = [result.prefill, result.decode].map((speeds) => digits(median(speeds)));
+    const [prefill, decode] = [result.prefill, result.decode].map((all) => digits(median(all)));
     console.error(`${name}: prefill ${prefill}, decode ${decode} tokens/s`);
   } catch (error) {
     series.error = /** @type {Error} */ (error).message;
     console.error(`${name}: failed: ${series.error}`);
   }
 }
+
+/** The programs that run whole models. @param {string[]} programs */
+function wholeModels(programs) {
+  const able = programs.filter((name) => name !== 'ort');
+  return Object.fromEntries(able.map((name) => [name, PROGRAMS[name]]));
+}
+
+/** Those that run one layer. @param {Layer} layer @returns {Record<string, Visited>} */
+const oneLayer = (layer) => ({
+  layer: {
+    label: PROGRAMS.chromium.label,
+    visit: async (task) => speedOfLayer(await PROGRAMS.chromium.visit(task), layer),
+  },
+  ort: {
+    label: PROGRAMS.ort.label,
+    visit: async (task) =>
+      speedOfProducts(
+        await inPage('/tests/pages/ort.js', { ...task, matrices: layer.matrices }),
+        layer,
+        task,
+      ),
+  },
+});
 
 /** @param {string[]} args */
 async function main(args) {
@@ -182,8 +207,6 @@ async function main(args) {
   await install();
   mkdirSync(out, { recursive: true });
 
-  /** @type {Series[]} */
-  const all = [];
   /** @type {About} */
   const about = {
     command: ['npm run bench:peers --', ...args].join(' '),
@@ -192,38 +215,50 @@ async function main(args) {
     versions: await versions(programs),
     settings,
   };
+  /** @type {Series[]} */
+  const all = [];
   const write = () => {
     const series = all.map((each) => compare(each, all));
     writeFileSync(join(out, 'peers.json'), `${JSON.stringify({ ...about, series }, null, 2)}\n`);
     writeFileSync(join(out, 'peers.md'), page(about, all));
   };
-
-  for (const type of options.model ? [''] : types) {
-    const model = options.model ?? (await synthesize(shape, type, out));
-    const { vocabulary } = await inspect(model);
-    /** @type {Series[]} */
-    const group = options.threads.flatMap((threads) =>
-      programs.map((program) => ({
-        model: options.model ? basename(model) : `${shape} ${type}`,
-        threads,
-        program,
-        label: PROGRAMS[program].label,
-        visits: [],
-      })),
-    );
+  /**
+   * @param {string} title
+   * @param {Record<string, Visited>} visited
+   * @param {string} file
+   * @param {number} vocabulary
+   */
+  const measure = async (title, visited, file, vocabulary) => {
+    const group = seriesOf(title, options, visited);
     all.push(...group);
     for (let round = 0; round < rounds; round++) {
       for (const series of group) {
         if (series.error) continue;
-        const { threads } = series;
-        await visit(series, { ...settings, model: resolve(model), vocabulary, threads });
+        const task = { ...settings, model: resolve(file), vocabulary, threads: series.threads };
+        await visitOnce(series, visited[series.program], task);
       }
       write();
     }
-    if (!options.model) rmSync(model);
+  };
+
+  /** @type {Layer | undefined} */
+  let layer;
+  for (const type of options.model ? [''] : types) {
+    const file = options.model ?? (await synthesize(shape, type, out));
+    const title = options.model ? basename(file) : `${shape} ${type}`;
+    const model = await inspect(file);
+    layer ??= layerOf(model);
+    await measure(title, wholeModels(programs), file, model.vocabulary);
+    if (!options.model) rmSync(file);
+  }
+  if (layer && programs.includes('ort')) {
+    const file = await synthesize(layer.shape, 'q4_0', out);
+    const name = options.model ? basename(options.model) : shape;
+    await measure(`one layer of ${name}, 4 bits`, oneLayer(layer), file, layer.vocabulary);
+    rmSync(file);
   }
   console.log(readFileSync(join(out, 'peers.md'), 'utf8'));
-  console.error(`Written to ${out}/peers.json and peers.md`);
+  console.error(`Written to ${join(out, 'peers.json')} and peers.md`);
   return all.some(({ error }) => error) ? 1 : 0;
 }
 

@@ -1,7 +1,7 @@
 // Turns measurements into what is kept of them: medians, ratios between programs of the same run,
 // and a Markdown page.
 
-/** @import { Visit } from './protocol.js' */
+/** @import { Task, Visit } from './protocol.js' */
 
 /**
  * All visits to a program for one model and number of threads.
@@ -17,18 +17,23 @@
 /** @typedef {{ median: number, least: number, most: number }} Summary */
 
 /**
+ * @typedef {Pick<Task, 'prompt' | 'generate' | 'depth' | 'passes'> & { rounds: number }} Settings
+ */
+
+/**
  * @typedef {object} About
  * @property {string} command
  * @property {string} date
  * @property {string} hardware
- * @property {Record<string, string>} versions
- * @property {{ prompt: number, generate: number, depth: number, rounds: number, passes: number }} settings
+ * @property {string[]} versions of all that took part
+ * @property {Settings} settings
  */
 
 /** Those that the others are compared with: the name of the program, and of the column. */
 export const BASES = /** @type {const} */ ([
   ['llama.cpp', 'of llama.cpp'],
   ['wllama2', 'of wllama 2'],
+  ['ort', 'of onnxruntime'],
 ]);
 
 /** @param {readonly number[]} values */
@@ -94,68 +99,68 @@ export function markdownTable(head, rows) {
   return [head, rule, ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
 }
 
-/** @param {Series} series @param {readonly Series[]} all @returns {string[]} */
-function row(series, all) {
-  const { label, error, prefill, decode, ratios } = compare(series, all);
+/** @typedef {ReturnType<typeof compare>} Compared */
+
+/**
+ * @param {Compared} series
+ * @param {readonly (readonly [string, string])[]} bases
+ * @returns {string[]}
+ */
+function row({ label, error, prefill, decode, ratios }, bases) {
   if (!prefill || !decode) return [label, `failed: ${error ?? 'not measured'}`];
-  /** @param {'prefill' | 'decode'} what */
-  const part = (what) => [
-    ...BASES.map(([name]) => (ratios[name] ? digits(ratios[name][what]) : '-')),
+  /** @param {'prefill' | 'decode'} what @param {Summary} summary */
+  const part = (what, summary) => [
+    digits(summary.median),
+    spread(summary),
+    ...bases.map(([name]) => (ratios[name] ? digits(ratios[name][what]) : '-')),
   ];
-  return [
-    label,
-    digits(prefill.median),
-    spread(prefill),
-    ...part('prefill'),
-    digits(decode.median),
-    spread(decode),
-    ...part('decode'),
-  ];
+  return [label, ...part('prefill', prefill), ...part('decode', decode)];
 }
 
 /** @param {About} about */
 function heading({ command, date, hardware, versions, settings }) {
   const { prompt, generate, depth, rounds, passes } = settings;
-  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     '# halfbyte and its peers, side by side',
     '',
     `    ${command}`,
     '',
-    `${date}. ${hardware}. ${named.join(', ')}.`,
+    `${date}. ${hardware}. ${versions.join(', ')}.`,
     '',
     `Prefill: tokens/s of a prompt of ${prompt} tokens; decode: of ${generate} tokens one by one` +
-      `${depth ? `; both after ${depth} positions` : ''}. Each program ran ${rounds} times, in turns,` +
-      ` alone and freshly started, with a warm-up and ${passes} repetitions each time: medians, the` +
-      ' spread of the runs, and ratios of the medians.',
+      `${depth ? `; both after ${depth} positions` : ''}. Each program ran ${rounds} times, in` +
+      ` turns, alone and freshly started, with a warm-up and ${passes} repetitions each time:` +
+      ' medians, the spread of the runs, and ratios of the medians.',
   ];
 }
 
-/**
- * The Markdown page.
- * @param {About} about
- * @param {readonly Series[]} all
- * @param {string} [more] further tables
- */
-export function page(about, all, more = '') {
-  const ratios = BASES.map(([, column]) => column);
+/** A model with one number of threads. @param {readonly Series[]} group */
+function section(group) {
+  const [{ model, threads }] = group;
+  const bases = BASES.filter(([name]) => group.some(({ program }) => program === name));
+  const ratios = bases.map(([, column]) => column);
   const head = ['program', 'prefill', 'spread', ...ratios, 'decode', 'spread', ...ratios];
-  const lines = heading(about);
-  const groups = new Map(all.map(({ model, threads }) => [`${model} ${threads}`, { model, threads }]));
-  for (const { model, threads } of groups.values()) {
-    const group = all.filter((series) => series.model === model && series.threads === threads);
-    const what = group.flatMap(({ label, visits }) => {
-      const details = visits.at(-1)?.details;
-      return details ? [`${label}: ${details}`] : [];
-    });
-    lines.push(
-      '',
-      `## ${model}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-      '',
-      markdownTable(head, group.map((series) => row(series, all))),
-      '',
-      `Ran as: ${what.join('; ')}.`,
-    );
+  const rows = group.map((series) => row(compare(series, group), bases));
+  const kinds = group.flatMap(({ label, visits }) => {
+    const details = visits.at(-1)?.details;
+    return details ? [`${label}: ${details}`] : [];
+  });
+  return [
+    '',
+    `## ${model}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    '',
+    markdownTable(head, rows),
+    ...(kinds.length > 0 ? ['', `What ran: ${kinds.join('; ')}.`] : []),
+  ];
+}
+
+/** The Markdown page. @param {About} about @param {readonly Series[]} all */
+export function page(about, all) {
+  /** @type {Map<string, Series[]>} */
+  const groups = new Map();
+  for (const series of all) {
+    const key = `${series.model} ${series.threads}`;
+    groups.set(key, [...(groups.get(key) ?? []), series]);
   }
-  return `${lines.join('\n')}\n${more && `\n${more}`}`;
+  return [...heading(about), ...[...groups.values()].flatMap(section), ''].join('\n');
 }

@@ -1,6 +1,6 @@
-// wllama 3, which is llama-server in a worker: it only takes whole requests, as text, and times them
-// itself. Its time for the prompt ends when the first token is drawn, that of the others when the
-// last one is. What a request has in common with the one before stays in its cache.
+// wllama 3, which is llama-server in a worker: it only takes whole requests, as text, and times
+// them itself. Its time for the prompt ends when the first token is drawn, that of the others when
+// the last one is. What a request has in common with the one before stays in its cache.
 import { Wllama } from '/peers/wllama-3/esm/index.js';
 import { contextLength, randomTokens, repeat } from '/tests/protocol.js';
 
