@@ -70,6 +70,14 @@ test('a program that failed is in the table with its error, also after good roun
   assert.match(text, /hardware\. a 1, b 2\./);
 });
 
+test('a page says so when others used the machine', () => {
+  const busy = (number) => [{ prefill: [1], decode: [1], busy: number }];
+  const text = page(about, [series('native', [], { visits: [...busy(0.5), ...busy(1.5)] })]);
+  assert.match(text, /Not to be quoted:\*\* others kept 1\.00, at most 1\.50 processors busy/);
+  const quiet = page(about, [series('native', [], { visits: [...busy(0.01), ...busy(0)] })]);
+  assert.doesNotMatch(quiet, /quoted/);
+});
+
 test('tokens are the same every time, differ by seed and fit the vocabulary', () => {
   const tokens = randomTokens(5000, 3, 300);
   assert.deepEqual(tokens, randomTokens(5000, 3, 300));

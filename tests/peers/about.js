@@ -19,6 +19,22 @@ export function hardware() {
   return `${name}, ${processors.length} processors, ${memory}, ${type()} ${release()}`;
 }
 
+const LOOK_MS = 500;
+
+/** How many processors are busy while this process only waits. */
+export async function busyProcessors() {
+  const sum = () => {
+    const times = cpus().map((cpu) => cpu.times);
+    const idle = times.reduce((total, { idle }) => total + idle, 0);
+    return { idle, all: times.flatMap(Object.values).reduce((total, time) => total + time, 0) };
+  };
+  const before = sum();
+  await new Promise((done) => setTimeout(done, LOOK_MS));
+  const after = sum();
+  const idle = (after.idle - before.idle) / Math.max(after.all - before.all, 1);
+  return cpus().length * (1 - idle);
+}
+
 /** The commit that the sources are at. */
 async function commit() {
   const hash = (await output(['git', 'rev-parse', '--short', 'HEAD'])).trim();

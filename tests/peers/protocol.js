@@ -19,6 +19,7 @@
  * @property {number[]} decode
  * @property {string} [details] what did the work: library, variant, instruction set
  * @property {unknown} [raw] the program's own report
+ * @property {number} [busy] processors that others kept busy just before
  */
 
 /**

@@ -32,7 +32,7 @@ import {
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inspect } from '../../web/index.js';
-import { hardware, versions } from './about.js';
+import { busyProcessors, hardware, versions } from './about.js';
 import { layerOf, speedOfLayer, speedOfProducts } from './layer.js';
 import { PROGRAMS, chromium, inPage, native, output } from './programs.js';
 import { compare, digits, median, page } from './table.js';
@@ -165,7 +165,8 @@ function seriesOf(model, { threads }, visited) {
 async function visitOnce(series, { visit }, task) {
   const name = `${series.model}, -t ${series.threads}, ${series.label}`;
   try {
-    const result = await visit(task);
+    const busy = await busyProcessors();
+    const result = { ...(await visit(task)), busy };
     series.visits.push(result);
     const [prefill, decode] = [result.prefill, result.decode].map((all) => digits(median(all)));
     console.error(`${name}: prefill ${prefill}, decode ${decode} tokens/s`);

@@ -36,6 +36,8 @@ export const BASES = /** @type {const} */ ([
   ['ort', 'of onnxruntime'],
 ]);
 
+const BUSY = 0.1; // processors in use by others, from which on numbers are not to be trusted
+
 /** @param {readonly number[]} values */
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
@@ -128,9 +130,9 @@ function heading({ command, date, hardware, versions, settings }) {
     `${date}. ${hardware}. ${versions.join(', ')}.`,
     '',
     `Prefill: tokens/s of a prompt of ${prompt} tokens; decode: of ${generate} tokens one by one` +
-      `${depth ? `; both after ${depth} positions` : ''}. Each program ran ${rounds} times, in` +
-      ` turns, alone and freshly started, with a warm-up and ${passes} repetitions each time:` +
-      ' medians, the spread of the runs, and ratios of the medians.',
+      `${depth ? `; both after ${depth} positions` : ''}. Rounds: ${rounds}, in which each` +
+      ` program runs in turn, alone and freshly started, warms up and measures (${passes} x):` +
+      ' medians, the spread of the rounds, and ratios of the medians.',
   ];
 }
 
@@ -154,6 +156,15 @@ function section(group) {
   ];
 }
 
+/** What to say when others used the machine. @param {readonly Series[]} all */
+function warning(all) {
+  const busy = all.flatMap(({ visits }) => visits.map((visit) => visit.busy ?? 0));
+  if (busy.length === 0 || median(busy) < BUSY) return [];
+  const most = [median(busy), Math.max(...busy)].map(digits).join(', at most ');
+  const whom = 'which slows programs whose threads wait spinning more than others';
+  return ['', `**Not to be quoted:** others kept ${most} processors busy, ${whom}.`];
+}
+
 /** The Markdown page. @param {About} about @param {readonly Series[]} all */
 export function page(about, all) {
   /** @type {Map<string, Series[]>} */
@@ -162,5 +173,6 @@ export function page(about, all) {
     const key = `${series.model} ${series.threads}`;
     groups.set(key, [...(groups.get(key) ?? []), series]);
   }
-  return [...heading(about), ...[...groups.values()].flatMap(section), ''].join('\n');
+  const sections = [...groups.values()].flatMap(section);
+  return [...heading(about), ...warning(all), ...sections, ''].join('\n');
 }
