@@ -3,12 +3,14 @@
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
 import { openFile } from './platform.js';
+import { openSynthetic } from './synthetic.js';
 
 /**
  * A source as it travels to the engine's worker. `pull` sources stay with the caller, who is asked
  * for their bytes slice by slice.
  * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } |
- *   { kind: 'blob', blob: Blob } | { kind: 'pull', number: number, size: number }} Source
+ *   { kind: 'blob', blob: Blob } | { kind: 'pull', number: number, size: number } |
+ *   { kind: 'synthetic', shape: string, type: string, seed: bigint }} Source
  */
 
 /**
@@ -36,6 +38,8 @@ export async function openSource(source, pull) {
       return { ...streamReader(source.blob.stream().getReader()), size: source.blob.size };
     case 'pull':
       return pullReader(source.number, source.size, pull);
+    case 'synthetic':
+      return openSynthetic(source);
   }
 }
 

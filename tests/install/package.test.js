@@ -27,7 +27,8 @@ test('the package holds the sources of web with their types, the modules and the
   const tracked = execFileSync('git', ['ls-files', 'web/*.js', 'examples/models'], { encoding: 'utf8' });
   const sources = tracked.split('\n').filter(Boolean);
   const types = sources.filter((name) => /^web\/.*\.js$/.test(name)).map((name) => `build/types/${name.slice(4, -2)}d.ts`);
-  const modules = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads'].map((name) => `build/wasm/halfbyte-${name}.wasm`);
+  const names = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads', 'synthetic'];
+  const modules = names.map((name) => `build/wasm/halfbyte-${name}.wasm`);
   const expected = [...sources, ...types, ...modules, 'LICENSE', 'README.md', 'package.json'].sort();
   assert.deepEqual(packed.files.map((file) => file.path).sort(), expected);
 });

@@ -20,7 +20,7 @@ describe('the modules', () => {
   });
 
   test('import their memory and nothing else', () => {
-    for (const name of ['simd', 'simd-threads']) {
+    for (const name of ['simd', 'simd-threads', 'synthetic']) {
       const module = new WebAssembly.Module(readFileSync(path(name)));
       assert.deepEqual(WebAssembly.Module.imports(module), [
         { module: 'env', name: 'memory', kind: 'memory' },
