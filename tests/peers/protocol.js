@@ -10,7 +10,7 @@
  * @property {number} prompt tokens of the prompt whose reading is timed
  * @property {number} generate tokens that are then decoded one by one
  * @property {number} depth positions in the cache before the prompt
- * @property {number} passes repetitions in a visit
+ * @property {number} passes repetitions in a visit, fewer of a program that is slow
  */
 
 /**
@@ -30,6 +30,8 @@
 
 const SLICE = 512; // tokens of a prompt at a time: llama.cpp's default for a batch
 const WARM_MS = 1000; // WebAssembly is compiled a second time while it runs
+const FIRST = { prompt: 16, generate: 2 }; // all that a slow program needs to warm up
+const ENOUGH_MS = 20_000; // of measuring
 
 /** Positions that a context needs for a task. @param {Task} task */
 export const contextLength = ({ depth, prompt, generate }) =>
@@ -46,37 +48,44 @@ export function randomTokens(count, seed, vocabulary) {
   });
 }
 
+/** @typedef {{ prompt: number, generate: number }} Size tokens of a pass */
+
 /**
- * Warms up (one pass at least) and measures.
+ * Warms up and measures.
  * @param {Task} task
- * @param {(number: number) => Promise<{ prefillMs: number, decodeMs: number }>} pass
+ * @param {(number: number, size: Size) => Promise<{ prefillMs: number, decodeMs: number }>} pass
  * @returns {Promise<Visit>}
  */
 export async function repeat({ prompt, generate, passes }, pass) {
+  const size = { prompt, generate };
   let number = 0;
-  const begun = performance.now();
-  do await pass(number++);
-  while (performance.now() - begun < WARM_MS);
+  let begun = performance.now();
+  await pass(number++, {
+    prompt: Math.min(prompt, FIRST.prompt),
+    generate: Math.min(generate, FIRST.generate),
+  });
+  while (performance.now() - begun < WARM_MS) await pass(number++, size);
 
   /** @type {Visit} */
   const visit = { prefill: [], decode: [] };
-  while (visit.prefill.length < passes) {
-    const { prefillMs, decodeMs } = await pass(number++);
+  begun = performance.now();
+  do {
+    const { prefillMs, decodeMs } = await pass(number++, size);
     visit.prefill.push((prompt / prefillMs) * 1000);
     visit.decode.push((generate / decodeMs) * 1000);
-  }
+  } while (visit.prefill.length < passes && performance.now() - begun < ENOUGH_MS);
   return visit;
 }
 
 /** @param {Task} task @param {Step} step @returns {Promise<Visit>} */
 export async function measure(task, step) {
-  const { prompt, generate, depth, vocabulary } = task;
+  const { depth, vocabulary } = task;
   const read = async (/** @type {number[]} */ tokens, /** @type {number} */ at) => {
     for (let i = 0; i < tokens.length; i += SLICE)
       await step(tokens.slice(i, i + SLICE), at + i, i + SLICE >= tokens.length);
   };
   await read(randomTokens(depth, 0, vocabulary), 0);
-  return repeat(task, async (number) => {
+  return repeat(task, async (number, { prompt, generate }) => {
     const tokens = randomTokens(prompt + generate, number + 1, vocabulary);
     const start = performance.now();
     await read(tokens.slice(0, prompt), depth);

@@ -6,7 +6,7 @@ import { contextLength, randomTokens, repeat } from '/tests/protocol.js';
 
 /** @param {Task} task @returns {Promise<Visit>} */
 export default async function visit(task) {
-  const { prompt, generate, depth, vocabulary, threads } = task;
+  const { depth, vocabulary, threads } = task;
   const model = await load(task.model, { threads, contextLength: contextLength(task) });
   if (model.info.threads !== threads) throw new Error(model.info.threadsReason);
   /** @param {number[]} tokens @param {number} count of tokens to draw */
@@ -17,7 +17,7 @@ export default async function visit(task) {
     throw new Error('the stream has no end');
   };
   const context = randomTokens(depth, 0, vocabulary);
-  const result = await repeat(task, async (number) => {
+  const result = await repeat(task, async (number, { prompt, generate }) => {
     const tokens = randomTokens(prompt, number + 1, vocabulary);
     const before = depth ? (await time(context, 1)).prefillMs : 0;
     // The first token is drawn from the prompt's logits and costs no step.

@@ -16,7 +16,7 @@ function text(count, seed) {
 
 /** @param {Task} task @returns {Promise<Visit>} */
 export default async function visit(task) {
-  const { prompt, generate, depth, threads } = task;
+  const { depth, threads } = task;
   const wllama = new Wllama(
     { default: '/peers/wllama-3/esm/wasm/wllama.wasm' },
     { suppressNativeLog: true },
@@ -48,7 +48,7 @@ export default async function visit(task) {
   const context = text(Math.max(depth - added, 0), 0);
   if (depth) await complete(context, 1);
 
-  const result = await repeat(task, async (number) => {
+  const result = await repeat(task, async (number, { prompt, generate }) => {
     const words = context + text(prompt - (depth ? 0 : added), number + 1);
     // The first token is drawn from the prompt's logits and costs no step.
     const timings = await complete(words, generate + 1);
