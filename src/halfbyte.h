@@ -622,7 +622,7 @@ size_t hb_synthetic_read(hb_synthetic *synthetic, void *out, size_t capacity);
   X(MATMUL, 2, "matmul")     /* [rows][cols] of `type` by `batch` rows of activations */           \
   X(QUANTIZE, 3, "quantize") /* `batch` rows of `cols` activations to int8 */                      \
   X(PACK, 4, "pack")         /* [rows][cols] of `type` from GGUF order into the kernels' */        \
-  X(ATTEND, 5, "attend")     /* 4 heads of 64 over `rows` positions of one KV head */
+  X(ATTEND, 5, "attend")     /* 4 heads of 64 over `rows` positions of each of `batch` KV heads */
 
 typedef enum hb_probe_kind {
 #define HB_PROBE_ENUM(name, number, text) HB_PROBE_##name = number,

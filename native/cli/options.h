@@ -15,7 +15,8 @@ typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
 
 typedef struct cli_options {
   const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
-  uint32_t max_tokens, threads, context, chunks;
+  const char *thread_counts;
+  uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
   uint64_t seed, weight_seed;
   float temperature, top_p, min_p, repeat_penalty;
   uint32_t top_k;
@@ -23,7 +24,8 @@ typedef struct cli_options {
   hb_kv_type kv;
   cli_split split;
   hb_type type;
-  bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, help;
+  bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, json,
+      kernels, help;
   const char *stops[CLI_MAX_STOPS];
   uint32_t stop_count;
   const char *operands[CLI_MAX_OPERANDS];
@@ -58,6 +60,17 @@ typedef struct cli_options {
     "divide the logits of recent tokens; 1: off")                                                  \
   X(SEED, 0, "seed", "S", U64, seed, 0, 0x1p64, NULL,                                              \
     "seed of the draws (default: another each time)")                                              \
+  X(PROMPT_LENGTH, 'p', "prompt-length", "N", U32, prompt_length, 1, 1 << 20, "128",               \
+    "tokens of the prompt")                                                                        \
+  X(GENERATED, 'n', "generate", "N", U32, generated, 1, 1 << 20, "32", "tokens to generate")       \
+  X(REPEATS, 'r', "repeat", "N", U32, repeats, 1, 100, "5", "how often each figure is taken")      \
+  X(DEPTH, 0, "depth", "N", U32, depth, 0, 1 << 20, "0",                                           \
+    "positions of the context that are full already")                                              \
+  X(THREAD_COUNTS, 't', "threads", "1,2", TEXT, thread_counts, 0, 0, NULL,                         \
+    "thread counts to compare (default: 1 and one a processor)")                                   \
+  X(JSON, 0, "json", NULL, FLAG, json, 0, 0, NULL, "print JSON")                                   \
+  X(KERNELS, 0, "kernels", NULL, FLAG, kernels, 0, 0, NULL,                                        \
+    "measure each kernel and type alone instead of a model")                                       \
   X(WEIGHT_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "seed of the weights")          \
   X(STOP, 0, "stop", "TEXT", LIST, stops, 0, 0, NULL, "end before this text; may be repeated")     \
   X(IGNORE_EOS, 0, "ignore-eos", NULL, FLAG, ignore_eos, 0, 0, NULL,                               \
@@ -78,7 +91,7 @@ typedef struct cli_options {
     "list the operations of a forward pass")                                                       \
   X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
     "threads (default: one a processor)")                                                          \
-  X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 amx neon")       \
+  X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 amx neon")   \
   X(KV, 0, "kv", "TYPE", KV, kv, 0, 0, "f16", "type of the KV cache: f16 or f32")                  \
   X(STATS, 0, "stats", NULL, FLAG, stats, 0, 0, NULL, "also print sizes, threads and load time")   \
   X(HELP, 'h', "help", NULL, FLAG, help, 0, 0, NULL, "show this help")
