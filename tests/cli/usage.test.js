@@ -6,7 +6,7 @@ import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
   'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'synth',
-  'selftest',
+  'bench', 'selftest',
 ];
 
 test('--help names every command', () => {

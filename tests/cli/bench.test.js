@@ -1,0 +1,75 @@
+// What `bench` measures: its figures are all there and fit each other. How fast is nobody's promise.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { defaultModel, halfbyte } from './support.js';
+
+const figures = [
+  'prefill', 'decode', 'decodeGBps', 'readGBps', 'prefillGops', 'loadSeconds', 'firstTokenSeconds',
+];
+const fields = [
+  'threads', ...figures.flatMap((name) => [name, `${name}Spread`]),
+  'peakBytes', 'isa', 'cpu', 'engine', 'commit',
+];
+const small = ['-p', '8', '-n', '4', '-r', '2'];
+
+function bench(...args) {
+  const { code, out, err } = halfbyte(['bench', ...args, '--json']);
+  assert.equal(err, '');
+  assert.equal(code, 0);
+  return JSON.parse(out);
+}
+
+test('--json has one object a thread count, with the documented fields', () => {
+  const results = bench('-m', defaultModel, ...small, '-t', '1,2');
+  assert.deepEqual(results.map((r) => r.threads), [1, 2]);
+  for (const result of results) {
+    assert.deepEqual(Object.keys(result), fields);
+    for (const name of figures) {
+      assert.ok(result[name] > 0, name);
+      assert.ok(result[`${name}Spread`] >= 0, name);
+    }
+    assert.match(result.engine, /^native/);
+  }
+});
+
+test('figures that follow from each other agree', () => {
+  const [result] = bench('-m', defaultModel, ...small, '-t', '1', '--depth', '16');
+  const megabytes = (result.decodeGBps * 1e3) / result.decode;
+  assert.ok(Math.abs(megabytes - 3.26) < 0.1, `${megabytes} MB of weights a token`);
+  assert.ok(result.firstTokenSeconds > 0.5 * (8 / result.prefill));
+  assert.ok(result.peakBytes > 3e6);
+});
+
+test('--shape makes the model in memory, of the type asked for', () => {
+  const shape = ['--shape', '256,2,4,2,512,400', ...small, '-t', '1'];
+  const [narrow] = bench(...shape, '--type', 'q4_0');
+  const [wide] = bench(...shape, '--type', 'f16');
+  const bytes = (r) => r.decodeGBps / r.decode;
+  assert.ok(bytes(wide) > 3.3 * bytes(narrow) && bytes(wide) < 3.7 * bytes(narrow));
+});
+
+test('the table names the same figures for people', () => {
+  const { code, out } = halfbyte(['bench', '-m', defaultModel, ...small]);
+  assert.equal(code, 0);
+  assert.match(out, /prefill tok\/s +decode tok\/s +decode GB\/s/);
+});
+
+for (const [args, message] of [
+  [[], /either -m or --shape/],
+  [['-m', defaultModel, '--shape', 'smollm2-135m'], /either -m or --shape/],
+  [['-m', defaultModel, '--kernels'], /takes no model/],
+  [['-m', defaultModel, '-t', '0'], /-t takes/],
+  [['-m', defaultModel, '-t', '1,'], /-t takes/],
+  [['-m', defaultModel, '-t', '1,2,3,4,5,6,7,8,9'], /-t takes/],
+])
+  test(`bench ${args.slice(0, 1)} ${args.slice(2).join(' ')} is a mistake in usage`, () => {
+    const { code, err } = halfbyte(['bench', ...args]);
+    assert.equal(code, 2);
+    assert.match(err, message);
+  });
+
+test('an unknown shape fails and is named', () => {
+  const { code, err } = halfbyte(['bench', '--shape', 'nosuchshape']);
+  assert.equal(code, 1);
+  assert.match(err, /nosuchshape/);
+});
