@@ -2,6 +2,8 @@
 // matrices there, and in halfbyte a model that is little more than such layers. What halfbyte does
 // besides (attention, norms, a small output matrix) counts against it.
 
+import { digits, median } from './table.js';
+
 /** @import { ModelDescription } from '../../web/index.js' */
 /** @import { Task, Visit } from './protocol.js' */
 
@@ -41,20 +43,29 @@ export function layerOf({ width, heads, kvHeads, headSize, feedForward, layers }
   };
 }
 
+const BYTES = 18 / 32; // of a weight in Q4_0
+
+/**
+ * What speeds come to in bytes and operations, counted alike for all.
+ * @param {Visit} visit
+ * @param {Layer} layer
+ */
+function work({ prefill, decode }, { matrices }) {
+  const weights = matrices.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  const bytes = digits((weights * BYTES * median(decode)) / 1e9);
+  return `${bytes} GB/s, ${digits((2 * weights * median(prefill)) / 1e9)} Gop/s in prefill`;
+}
+
 /**
  * The speeds of one of a model's equal layers.
  * @param {Visit} visit
  * @param {Layer} layer
  * @returns {Visit}
  */
-export function speedOfLayer(visit, { layers }) {
-  const faster = (/** @type {number} */ speed) => speed * layers;
-  return {
-    ...visit,
-    prefill: visit.prefill.map(faster),
-    decode: visit.decode.map(faster),
-    details: `whole layers, ${visit.details}`,
-  };
+export function speedOfLayer(visit, layer) {
+  const faster = (/** @type {number} */ speed) => speed * layer.layers;
+  const speeds = { prefill: visit.prefill.map(faster), decode: visit.decode.map(faster) };
+  return { ...visit, ...speeds, details: `whole layers, ${visit.details}, ${work(speeds, layer)}` };
 }
 
 /**
@@ -64,17 +75,13 @@ export function speedOfLayer(visit, { layers }) {
  * @param {Task} task
  * @returns {Visit}
  */
-export function speedOfProducts(products, { matrices }, { prompt, passes }) {
+export function speedOfProducts(products, layer, { prompt, passes }) {
   /** @param {number} batch */
   const speeds = (batch) =>
     Array.from({ length: passes }, (_, pass) => {
       const each = products.filter((product) => product.batch === batch).map(({ ms }) => ms[pass]);
       return (batch * 1000) / each.reduce((sum, value) => sum + value, 0);
     });
-  return {
-    prefill: speeds(prompt),
-    decode: speeds(1),
-    details: `the products of ${matrices.length} matrices, MatMulNBits`,
-    raw: products,
-  };
+  const visit = { prefill: speeds(prompt), decode: speeds(1), raw: products };
+  return { ...visit, details: `MatMulNBits of its matrices, ${work(visit, layer)}` };
 }

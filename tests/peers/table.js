@@ -131,8 +131,8 @@ function heading({ command, date, hardware, versions, settings }) {
     '',
     `Prefill: tokens/s of a prompt of ${prompt} tokens; decode: of ${generate} tokens one by one` +
       `${depth ? `; both after ${depth} positions` : ''}. Rounds: ${rounds}, in which each` +
-      ` program runs in turn, alone and freshly started, warms up and measures, up to ${passes} times:` +
-      ' medians, the spread of the rounds, and ratios of the medians.',
+      ' program runs in turn, alone and freshly started, warms up and measures, up to' +
+      ` ${passes} times: medians, the spread of the rounds, and ratios of the medians.`,
   ];
 }
 
