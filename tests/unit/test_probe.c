@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "kernel/kernel.h"
+#include "quant/quant.h"
 
 static hb_probe *probe_of(hb_probe_kind kind, hb_type type, uint32_t rows, uint32_t cols,
                           uint32_t batch, const hb_parallel *parallel) {
