@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const program = process.env.HB_CLI ?? path.join(root, 'build/native/halfbyte');
+export const program = process.env.HB_CLI ?? path.join(root, 'build/native/halfbyte');
 const sharedRoot = path.resolve(root, process.env.HB_SHARED ?? '../shared');
 
 export const defaultModel = path.join(root, 'examples/models/tales-5.8m-q4_0.gguf');
