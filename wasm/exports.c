@@ -17,6 +17,7 @@ const hb_allocator *hb_wasm_allocator(void);
 void *hb_wasm_allocate(size_t size);
 void hb_wasm_release(void *block, size_t size);
 size_t hb_wasm_heap_used(void);
+const char *hb_wasm_commit(void);
 
 const hb_allocator *hb_wasm_allocator(void) {
   return &allocator;
@@ -33,6 +34,15 @@ void hb_wasm_release(void *block, size_t size) {
 /* Bytes in allocated blocks. */
 size_t hb_wasm_heap_used(void) {
   return heap.used;
+}
+
+/* The commit that was built. */
+const char *hb_wasm_commit(void) {
+#ifdef HB_COMMIT
+  return HB_COMMIT;
+#else
+  return "unknown";
+#endif
 }
 
 #ifdef __wasm_atomics__
@@ -209,6 +219,16 @@ static const field fields[] = {
     FIELD(hb_piece, token),
     FIELD(hb_piece, logprob),
     FIELD(hb_piece, finish),
+
+    STRUCT(hb_probe_options),
+    FIELD(hb_probe_options, allocator),
+    FIELD(hb_probe_options, parallel),
+    FIELD(hb_probe_options, isa),
+    FIELD(hb_probe_options, kind),
+    FIELD(hb_probe_options, type),
+    FIELD(hb_probe_options, rows),
+    FIELD(hb_probe_options, cols),
+    FIELD(hb_probe_options, batch),
 };
 
 size_t hb_wasm_layouts(char *out, size_t capacity);

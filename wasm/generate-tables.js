@@ -73,6 +73,18 @@ ${object(
   members('HB_KV_(?=F)').map(([name, number]) => [name.toLowerCase(), number]),
 )}
 ${object('FINISH', 'hb_finish', members('HB_FINISH_'))}
+${object(
+  'TYPE',
+  'hb_type, without those that are only recognized',
+  rows('HB_TYPE_LIST')
+    .filter(([, , , , supported]) => supported === '1')
+    .map(([name, number]) => [name, number]),
+)}
+${object(
+  'PROBE',
+  'hb_probe_kind',
+  rows('HB_PROBE_LIST').map(([, number, text]) => [text, number]),
+)}
 ${[
   'HB_MAX_THREADS',
   'HB_NO_TOKEN',

@@ -1,16 +1,20 @@
 // A model in its worker. Everything here may block for as long as one slice of a prompt or one
 // token takes, and looks at its messages in between.
+import { measureModel } from './bench.js';
 import { AbortError, ArgumentError, ContextFullError, StateError } from './generated.js';
 import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
+import { measureKernels } from './kernels.js';
 import { loadModel } from './loader.js';
 import { breathe } from './platform.js';
 import { Session, allLogits, sessionMemory } from './session.js';
 import { Tokenizer } from './tokenizer.js';
 import { makeMachine } from './variants.js';
 
+/** @import { BenchArgs } from './bench.js' */
 /** @import { Core, Pointer } from './core.js' */
 /** @import { GenerateArgs } from './generation.js' */
+/** @import { TensorType } from './kernels.js' */
 /** @import { Loaded } from './session.js' */
 /** @import { Pull, Source } from './sources.js' */
 /** @import { Crew, Machine } from './variants.js' */
@@ -36,7 +40,7 @@ import { makeMachine } from './variants.js';
 
 export class Engine {
   #host;
-  /** @type {Machine & Loaded | undefined} */ #loaded;
+  /** @type {Machine & Loaded & { loadSeconds: number } | undefined} */ #loaded;
   /** @type {Tokenizer | undefined} */ #tokenizer;
   /** @type {Session | undefined} */ #session;
 
@@ -52,16 +56,19 @@ export class Engine {
    * @param {Emit} emit hears of progress
    */
   async load({ sources, options }, emit) {
+    const begun = performance.now();
     const loaded = await this.#open(sources, options, false, emit);
+    const loadSeconds = (performance.now() - begun) / 1000;
     const { core, model } = loaded;
     const tokenizer = core.call('hb_model_tokenizer', model);
     if (tokenizer) this.#tokenizer = new Tokenizer(core, tokenizer);
     this.#session = new Session(loaded, options.contextLength ?? 0);
-    this.#loaded = loaded;
+    this.#loaded = { ...loaded, loadSeconds };
     const { contextLength } = this.#session;
     const { variant, isa, kv, threads, threadsReason, notes } = loaded;
     return {
       ...describeModel(loaded, contextLength),
+      loadSeconds,
       memoryBytes: core.memory.buffer.byteLength,
       tokenizer: this.#tokenizer?.info,
       variant,
@@ -187,6 +194,27 @@ export class Engine {
       );
     session.clear();
     return generate(core, session, tokens, options, emit, watch);
+  }
+
+  // ---- Measuring
+
+  /** @param {BenchArgs} args @param {Emit} emit @param {Watch} watch */
+  bench(args, emit, watch) {
+    const loaded = this.#requireModel();
+    const info = modelInfo(loaded.core, loaded.model);
+    const session = /** @type {Session} */ (this.#session);
+    return measureModel({ ...loaded, info }, session, args, emit, watch);
+  }
+
+  /**
+   * Without a model.
+   * @param {{ options: EngineOptions, types: TensorType[] }} args
+   * @param {Emit} emit
+   * @param {Watch} watch
+   */
+  async kernels({ options, types }, emit, watch) {
+    const machine = await makeMachine(options, this.#host.startThreads);
+    return measureKernels(machine, types, emit, watch);
   }
 }
 

@@ -124,6 +124,38 @@ export const FINISH = /** @type {const} */ ({
   CONTEXT: 3,
 });
 
+/** hb_type, without those that are only recognized */
+export const TYPE = /** @type {const} */ ({
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q5_0: 6,
+  Q5_1: 7,
+  Q8_0: 8,
+  Q2_K: 10,
+  Q3_K: 11,
+  Q4_K: 12,
+  Q5_K: 13,
+  Q6_K: 14,
+  IQ4_NL: 20,
+  IQ4_XS: 23,
+  BF16: 30,
+  TQ1_0: 34,
+  TQ2_0: 35,
+  MXFP4: 39,
+});
+
+/** hb_probe_kind */
+export const PROBE = /** @type {const} */ ({
+  read: 0,
+  copy: 1,
+  matmul: 2,
+  quantize: 3,
+  pack: 4,
+  attend: 5,
+});
+
 export const MAX_THREADS = 64;
 export const NO_TOKEN = -1;
 export const TOKENIZE_BOS = 1;

@@ -2,11 +2,23 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Client, abortError } from './client.js';
 import { AbortError } from './generated.js';
-import { engineOptions, generateArgs, oneOf, resolveSources, text, tokenList } from './options.js';
+import {
+  benchArgs,
+  engineOptions,
+  generateArgs,
+  kernelBenchArgs,
+  oneOf,
+  resolveSources,
+  text,
+  tokenList,
+} from './options.js';
 
+/** @import { BenchResult } from './bench.js' */
+/** @import { Local } from './client.js' */
 /** @import { FinishReason } from './generation.js' */
 /** @import { MetadataValue, TensorInfo } from './gguf.js' */
-/** @import { GenerateOptions, LoadOptions, ModelSource } from './options.js' */
+/** @import { KernelResult } from './kernels.js' */
+/** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
 /** @import { Variant } from './variants.js' */
 
 export { defaultModel } from './default-model.js';
@@ -51,6 +63,7 @@ export { capabilities } from './variants.js';
  * @typedef {ModelDescription & {
  *   tokenizer: { bos?: number, eos?: number, unknown?: number, addsBos: boolean, addsEos: boolean }
  *     | undefined,
+ *   loadSeconds: number,
  *   memoryBytes: number,
  *   variant: Variant,
  *   isa: string,
@@ -121,19 +134,39 @@ export async function inspect(source, options = {}) {
 }
 
 /**
- * Starts a worker with its first call; ends it if that fails.
+ * Measures the kernels under the models, each on operands of its own.
+ * @param {KernelBenchOptions} [options]
+ * @returns {Promise<KernelResult[]>}
+ */
+export async function benchKernels(options = {}) {
+  const { client, value } = await startWith('kernels', [], kernelBenchArgs(options), options);
+  await client.end();
+  return value;
+}
+
+/**
  * @param {'load' | 'inspect'} method
  * @param {ModelSource | ModelSource[]} source
  * @param {LoadOptions} options
  */
 async function start(method, source, options) {
-  const { signal, onProgress } = options;
   const args = { options: engineOptions(options) };
   const { sources, locals } = resolveSources(source);
+  return startWith(method, locals, { ...args, sources }, options);
+}
+
+/**
+ * Starts a worker with its first call; ends it if that fails.
+ * @param {string} method
+ * @param {Local[]} locals
+ * @param {any} args
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: any) => void }} options
+ */
+async function startWith(method, locals, args, { signal, onProgress }) {
   if (signal?.aborted) throw abortError(signal);
   const client = new Client(locals);
   try {
-    const value = await client.call(method, { ...args, sources }, { signal, onEvent: onProgress });
+    const value = await client.call(method, args, { signal, onEvent: onProgress });
     return { client, value };
   } catch (error) {
     await client.end();
@@ -262,6 +295,17 @@ export class Model {
       split: oneOf('split', split, ['whole', 'pieces', 'single']),
     };
     return this.#client.call('logits', args, { signal });
+  }
+
+  /**
+   * Measures how fast the model reads and decodes, with the threads that it was loaded with. Takes
+   * some seconds; other calls wait.
+   * @param {BenchOptions} [options]
+   * @returns {Promise<BenchResult>}
+   */
+  async bench(options = {}) {
+    const { signal, onProgress } = options;
+    return this.#client.call('bench', benchArgs(options), { signal, onEvent: onProgress });
   }
 
   /** Frees everything, workers included. Calls that are pending reject with a StateError. */

@@ -1,7 +1,8 @@
 // Checks what a caller gives and puts it into the form that the engine takes.
-import { ArgumentError, MAX_THREADS } from './generated.js';
+import { ArgumentError, MAX_THREADS, TYPE } from './generated.js';
 import { isNode, pathOf } from './platform.js';
 
+/** @import { BenchArgs } from './bench.js' */
 /** @import { Local } from './client.js' */
 /** @import { Source } from './sources.js' */
 /** @import { EngineOptions } from './engine.js' */
@@ -11,6 +12,8 @@ import { isNode, pathOf } from './platform.js';
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
 const U32 = 2 ** 32 - 1;
+const MOST_SAMPLES = 100;
+const TYPES = Object.keys(TYPE);
 
 /**
  * Where a model comes from. A string is a URL or, in Node, a path; a shape makes a model with random
@@ -147,6 +150,51 @@ export function generateArgs(options) {
       penalty_window: number('penaltyWindow', penaltyWindow, 0, U32, true),
       seed: seedOf(seed),
     },
+  };
+}
+
+/**
+ * @typedef {object} BenchProgress
+ * @property {'bench'} phase
+ * @property {number} loaded samples so far
+ * @property {number} total samples
+ */
+
+/**
+ * @typedef {object} BenchOptions
+ * @property {number} [prompt] tokens that are read at once; 128 unless given
+ * @property {number} [generate] tokens that are then decoded one by one; 32 unless given
+ * @property {number} [repeat] samples of each; 5 unless given
+ * @property {number} [depth] tokens in the context before the prompt; 0 unless given
+ * @property {(progress: BenchProgress) => void} [onProgress]
+ * @property {AbortSignal} [signal]
+ */
+
+/** @param {BenchOptions} options @returns {BenchArgs} */
+export function benchArgs({ prompt = 128, generate = 32, repeat = 5, depth = 0 }) {
+  return {
+    prompt: number('prompt', prompt, 1, U32, true),
+    generate: number('generate', generate, 1, U32, true),
+    repeat: number('repeat', repeat, 1, MOST_SAMPLES, true),
+    depth: number('depth', depth, 0, U32, true),
+  };
+}
+
+/**
+ * @typedef {object} KernelBenchOptions
+ * @property {string[]} [types] of weights; all unless given
+ * @property {number} [threads] as many as `capabilities()` says unless given
+ * @property {'scalar' | 'simd128' | 'relaxed'} [isa] the fastest that works unless given
+ * @property {(progress: BenchProgress) => void} [onProgress] `loaded` and `total` count kernels
+ * @property {AbortSignal} [signal]
+ */
+
+/** @param {KernelBenchOptions} options */
+export function kernelBenchArgs({ types = TYPES, threads, isa }) {
+  if (!Array.isArray(types)) throw new ArgumentError('types must be a list of tensor types');
+  return {
+    options: engineOptions({ threads, isa }),
+    types: types.map((type) => oneOf('a type', String(type).toUpperCase(), TYPES)),
   };
 }
 

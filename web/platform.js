@@ -91,6 +91,29 @@ export function systemMemory() {
   return gigabytes ? gigabytes * 2 ** 30 : undefined;
 }
 
+/** What the processor is called; browsers tell no more than how much it does at once. */
+export function processorName() {
+  return (isNode && system().cpus()[0]?.model.trim()) || `${systemThreads()} logical processors`;
+}
+
+/** Name and version of what runs JavaScript, such as 'Node 24.1.0 (V8 13.6.233.8)'. */
+export function engineName() {
+  if (isNode) return `Node ${proc?.versions.node} (V8 ${proc?.versions.v8})`;
+  const agent = globalThis.navigator?.userAgent ?? '';
+  // Each pretends to be those that stand behind it.
+  for (const [name, pattern] of /** @type {[string, RegExp][]} */ ([
+    ['Firefox', /Firefox\/([\d.]+)/],
+    ['Edge', /Edg\/([\d.]+)/],
+    ['Opera', /OPR\/([\d.]+)/],
+    ['Chrome', /Chrome\/([\d.]+)/],
+    ['Safari', /Version\/([\d.]+).* Safari/],
+  ])) {
+    const version = pattern.exec(agent)?.[1];
+    if (version) return `${name} ${version}`;
+  }
+  return agent || 'unknown';
+}
+
 /** A program's own flags, such as --input-type, are not for our workers. */
 const NODE_OPTIONS = { execArgv: [] };
 

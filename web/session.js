@@ -70,7 +70,18 @@ export class Session {
 
   /** Forgets everything. */
   clear() {
-    this.#core.call('hb_session_rewind', this.pointer, 0);
+    this.rewind(0);
+  }
+
+  /** Forgets what was appended since a position. @param {number} position */
+  rewind(position) {
+    this.#core.call('hb_session_rewind', this.pointer, position);
+  }
+
+  /** Appends tokens that lie in memory and keeps the last one's logits. @param {Pointer} tokens
+   * @param {number} count */
+  append(tokens, count) {
+    this.#core.check('hb_session_append', this.pointer, tokens, count);
   }
 
   destroy() {

@@ -12,8 +12,8 @@ import { parentPort } from './platform.js';
 //              { type: 'threads', lines }           { type: 'broken', error }
 
 /**
- * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream'
- * } Method
+ * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
+ *   'bench' | 'kernels'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, offset?: number }} ErrorRecord */
 
