@@ -52,17 +52,21 @@ bool hb_type_wants_int8(hb_type type);
 
 #define HB_KV_BLOCK 32       /* positions in a block of the cache */
 #define HB_MAX_HEAD_SIZE 512 /* of k and v: attend keeps its sums on the stack */
+#define HB_ATTEND_ROWS 8     /* rows that attend takes at once with profit */
 
 /* The cache of one layer and one KV head is an array of blocks of 32 positions, counted from
  * position 0. A block holds, in f16 or f32, K transposed [head_size][32], then V [32][v_size]. */
 typedef struct hb_attend_args {
-  const void *cache;    /* block 0 */
-  uint32_t head_size;   /* of q and k */
-  uint32_t value_size;  /* of v and the output */
-  uint32_t first, last; /* visible positions, both included; first <= last */
-  float scale;          /* of a score */
-  float softcap;        /* 0, or c: score = c * tanh(score / c) */
-  uint32_t heads;       /* query heads that share the cache; 0 counts as 1 */
+  const void *cache;           /* block 0 */
+  uint32_t head_size;          /* of q and k */
+  uint32_t value_size;         /* of v and the output */
+  uint32_t position;           /* of the first row, the last that it sees */
+  uint32_t window;             /* positions that a row sees at most, up to its own; 0: all */
+  float scale;                 /* of a score */
+  float softcap;               /* 0, or c: score = c * tanh(score / c) */
+  uint32_t heads;              /* query heads that share the cache; 0 counts as 1 */
+  uint32_t rows;               /* rows that stand at successive positions; 0 counts as 1 */
+  size_t q_stride, out_stride; /* floats from one row to the next */
 } hb_attend_args;
 
 #define HB_MAXIMA_GROUP 128 /* values that give 8 maxima */
@@ -100,7 +104,8 @@ typedef struct hb_kernels {
   void (*kv_store)(void *cache, hb_kv_type kv, uint32_t head_size, uint32_t value_size,
                    uint32_t position, const float *k, const float *v);
   /* out[value_size] = softmax(scale * q.K) V over the visible positions, block by block. The heads
-   * lie one after the other in q and in out; a head's result does not depend on the others. */
+   * of a row lie one after the other in q and in out; the result of a head and row does not depend
+   * on the others. */
   void (*attend)(const hb_attend_args *args, hb_kv_type kv, const float *q, float *out);
 
   void (*add)(const float *a, const float *b, size_t n, float *out);

@@ -57,11 +57,11 @@ static pair two_product(double a, double b) {
 /* ---- f32 ---- */
 
 float hb_expf(float x) {
-  return f32x8_exp(f32x8_set1(x)).lane[0];
+  return wide_exp(wide_set1(x)).lane[0];
 }
 
 float hb_tanhf(float x) {
-  return f32x8_tanh(f32x8_set1(x)).lane[0];
+  return wide_tanh(wide_set1(x)).lane[0];
 }
 
 float hb_logf(float x) {

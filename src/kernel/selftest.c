@@ -121,13 +121,12 @@ static void attend_with(const hb_kernels *k, hb_kv_type kv, workspace *w, float 
   const hb_attend_args all = {.cache = cache,
                               .head_size = HEAD,
                               .value_size = VALUE,
-                              .first = 0,
-                              .last = POSITIONS - 1,
+                              .position = POSITIONS - 1,
                               .scale = 0.2f,
                               .heads = HEADS};
   hb_attend_args window = all;
-  window.first = 5;
-  window.last = POSITIONS - 3;
+  window.position = POSITIONS - 3;
+  window.window = POSITIONS - 7;
   window.softcap = 2.0f;
   window.heads = 1;
   k->attend(&all, kv, w->x, out);

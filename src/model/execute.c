@@ -187,23 +187,26 @@ static void multiply(const execution *e, const hb_op *op, uint32_t rows, uint32_
   }
 }
 
-/* All heads of q that share one head of k and v, for one row. */
-static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t kv_head) {
+/* All heads of q that share one head of k and v, for rows that follow one another. */
+static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t rows,
+                   uint32_t kv_head) {
   const hb_model *m = e->model;
   const hb_hyperparameters *h = &m->h;
   const hb_architecture *a = m->architecture;
   uint32_t sharing = h->heads / h->kv_heads;
-  uint32_t position = e->lead->positions[row];
   bool global = hb_layer_is_global(a, h, op->layer);
   bool wide = a->wide_scale_layers > 0 && h->layers == a->wide_scale_layers;
   float size = wide ? (float)h->width / (float)h->heads : (float)h->head_size;
   hb_attend_args args = {
       .cache = cache_of(e, row, op->layer, kv_head),
       .heads = sharing,
+      .rows = rows,
+      .q_stride = m->buffer_width[op->in.buffer],
+      .out_stride = m->buffer_width[op->out.buffer],
       .head_size = h->head_size,
       .value_size = h->value_size,
-      .first = global || position < h->window ? 0 : position - h->window + 1,
-      .last = position,
+      .position = e->lead->positions[row],
+      .window = global ? 0 : h->window,
       .scale = 1 / hb_sqrtf(size),
       .softcap = op->parameter,
   };
@@ -212,10 +215,23 @@ static void attend(const execution *e, const hb_op *op, uint32_t row, uint32_t k
                      at(e, op->out, row) + head * h->value_size);
 }
 
+/* How many rows from `row` on follow one another in a session, as far as attending profits. */
+static uint32_t succession(const execution *e, uint32_t row) {
+  uint32_t count = 1;
+  while (count < HB_ATTEND_ROWS && row + count < e->row_count &&
+         e->rows[row + count].session == e->rows[row].session)
+    count++;
+  return count;
+}
+
+/* Later rows see more, so the threads take turns. */
 static void attend_share(const execution *e, const hb_op *op, uint32_t thread) {
-  range units = share(e->row_count * e->model->h.kv_heads, thread, e->threads);
-  for (uint32_t u = units.first; u < units.end; u++)
-    attend(e, op, u % e->row_count, u / e->row_count);
+  uint32_t turn = 0;
+  for (uint32_t head = 0; head < e->model->h.kv_heads; head++)
+    for (uint32_t row = 0, rows; row < e->row_count; row += rows, turn++) {
+      rows = succession(e, row);
+      if (turn % e->threads == thread) attend(e, op, row, rows, head);
+    }
 }
 
 static void run_op(const execution *e, const hb_op *op, uint32_t thread) {

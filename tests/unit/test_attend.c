@@ -32,10 +32,14 @@ static hb_attend_args attend_args(sizes size, uint32_t first, uint32_t last, flo
   return (hb_attend_args){.cache = cache,
                           .head_size = size.k,
                           .value_size = size.v,
-                          .first = first,
-                          .last = last,
+                          .position = last,
+                          .window = last - first + 1,
                           .scale = (float)(1 / sqrt(size.k)),
                           .softcap = softcap};
+}
+
+static uint32_t first_visible(const hb_attend_args *args) {
+  return args->position + 1 - args->window;
 }
 
 static const uint32_t ranges[][2] = {{0, 0},   {0, 31},   {0, 32},   {5, 5},    {31, 32},
@@ -77,7 +81,7 @@ static float as_stored(hb_kv_type kv, float x) {
 /* Softmax attention as in the textbook, in double, over the values as the cache holds them. */
 static void attend_naively(const hb_attend_args *args, hb_kv_type kv, double *out) {
   double score[POSITIONS], max = -INFINITY, sum = 0;
-  for (uint32_t p = args->first; p <= args->last; p++) {
+  for (uint32_t p = first_visible(args); p <= args->position; p++) {
     score[p] = 0;
     for (uint32_t d = 0; d < args->head_size; d++)
       score[p] += (double)query[d] * as_stored(kv, keys[p][d]);
@@ -86,7 +90,7 @@ static void attend_naively(const hb_attend_args *args, hb_kv_type kv, double *ou
     max = fmax(max, score[p]);
   }
   for (uint32_t d = 0; d < args->value_size; d++) out[d] = 0;
-  for (uint32_t p = args->first; p <= args->last; p++) {
+  for (uint32_t p = first_visible(args); p <= args->position; p++) {
     double weight = exp(score[p] - max);
     sum += weight;
     for (uint32_t d = 0; d < args->value_size; d++) out[d] += weight * as_stored(kv, values[p][d]);
@@ -134,7 +138,7 @@ static void a_row_depends_on_its_visible_positions_alone(void **state) {
         k->attend(&args, (hb_kv_type)kv, query, among_others);
         /* Now everything else is NaN. */
         memset(cache, 0xff, sizeof cache);
-        for (uint32_t p = args.first; p <= args.last; p++)
+        for (uint32_t p = first_visible(&args); p <= args.position; p++)
           k->kv_store(cache, (hb_kv_type)kv, size.k, size.v, p, keys[p], values[p]);
         k->attend(&args, (hb_kv_type)kv, query, alone);
         expect_same("attend", k->isa, r, alone, among_others, size.v);
@@ -166,6 +170,42 @@ static void heads_together_give_what_each_gives_alone(void **state) {
             float alone[LARGEST_HEAD];
             k->attend(&args, (hb_kv_type)kv, q + h * size.k, alone);
             expect_same("heads", k->isa, heads, together + h * size.v, alone, size.v);
+          }
+        }
+      }
+  }
+}
+
+/* Rows in the middle of a block and across its end, with windows that end before, in and after the
+ * block of the row, or none; more rows than share a conversion. */
+static void rows_together_give_what_each_gives_alone(void **state) {
+  (void)state;
+  enum { HEADS = 6, ROWS = 19, STRIDE = HEADS * LARGEST_HEAD + 3 };
+  static const struct {
+    uint32_t position, window, heads;
+  } cases[] = {{0, 0, 3}, {25, 0, 1}, {150, 0, 6}, {125, 1, 2}, {90, 5, 4}, {110, 70, 5}};
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    const hb_kernels *k = hb_kernels_for((hb_isa)isa);
+    if (!k) continue;
+    for (size_t s = 0; s < SIZES; s++)
+      for (int kv = 0; kv < 2; kv++) {
+        static float q[ROWS * STRIDE], together[ROWS * STRIDE], alone[STRIDE];
+        uint64_t seed = 60 + s;
+        sizes size = head_sizes[s];
+        fill_inputs(USUAL, 60 + s);
+        fill(q, ROWS * STRIDE, USUAL, &seed);
+        fill_cache(k, (hb_kv_type)kv, size, POSITIONS);
+        for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+          hb_attend_args args = attend_args(size, 0, cases[c].position, c % 2 ? 5.0f : 0.0f);
+          args.window = cases[c].window;
+          args.heads = cases[c].heads;
+          args.rows = ROWS;
+          args.q_stride = args.out_stride = STRIDE;
+          k->attend(&args, (hb_kv_type)kv, q, together);
+          args.rows = 0;
+          for (size_t row = 0; row < ROWS; row++, args.position++) {
+            k->attend(&args, (hb_kv_type)kv, q + row * STRIDE, alone);
+            expect_same("rows", k->isa, row, together + row * STRIDE, alone, args.heads * size.v);
           }
         }
       }
@@ -236,6 +276,7 @@ int main(void) {
       cmocka_unit_test(attention_agrees_with_a_naive_softmax_in_double),
       cmocka_unit_test(a_row_depends_on_its_visible_positions_alone),
       cmocka_unit_test(heads_together_give_what_each_gives_alone),
+      cmocka_unit_test(rows_together_give_what_each_gives_alone),
       cmocka_unit_test(attention_may_replace_its_query),
       cmocka_unit_test(a_score_of_minus_infinity_weighs_nothing),
       cmocka_unit_test(kv_store_rounds_as_base_half_does),
