@@ -124,9 +124,9 @@ static void every_instruction_set_gives_the_same_bits(void **state) {
   static float out[TOKENS * VOCABULARY];
   hb_model *best = model;
   const float *whole = logits_whole();
-  for (hb_isa isa = HB_ISA_SCALAR; isa < ISA_COUNT; isa++) {
-    if (!hb_isa_available(isa)) continue;
-    model = load_shared(MODEL, isa);
+  for (int isa = HB_ISA_SCALAR; isa < ISA_COUNT; isa++) {
+    if (!hb_isa_available((hb_isa)isa)) continue;
+    model = load_shared(MODEL, (hb_isa)isa);
     hb_session *session = open_session(TOKENS, TOKENS, NULL);
     append(session, 0, TOKENS, out);
     hb_session_destroy(session);
@@ -206,8 +206,9 @@ static void count_run(void *context, void (*work)(void *argument, uint32_t index
   ++*(int *)context;
 }
 
-static void a_step_of_less_than_least_work_does_not_leave_the_caller(void **unused) {
-  (void)unused;
+static void a_step_of_less_than_least_work_does_not_leave_the_caller(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
   hb_model_info info;
   hb_model_get_info(model, &info);
   int runs = 0;
