@@ -2,6 +2,7 @@
 // halfbyte on the command line of Node: the WebAssembly core with the flags of the native program.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { benchAllKernels, benchModel } from './cli-bench.js';
 import { HalfbyteError, defaultModel, inspect, load } from './index.js';
 import { parityHash } from './parity.js';
 
@@ -12,6 +13,7 @@ const USAGE = 2;
  * An option: how parseArgs takes it, what it is called in the help, how its text becomes a value.
  * @typedef {object} Option
  * @property {'string' | 'boolean'} type
+ * @property {string} [name] if another option than the one of that key is meant
  * @property {string} [short]
  * @property {boolean} [multiple]
  * @property {string} [argument]
@@ -40,6 +42,12 @@ function seed(text) {
 /** @param {string} text */
 function tokenIds(text) {
   if (!/^\d+(,\d+)*$/.test(text)) throw 'ids with commas between them, as in 1,2,3';
+  return text.split(',').map(Number);
+}
+
+/** @param {string} text */
+function counts(text) {
+  if (!/^\d+(,\d+)*$/.test(text)) throw 'numbers with commas between them, as in 1,2';
   return text.split(',').map(Number);
 }
 
@@ -154,6 +162,60 @@ const OPTIONS = {
     parse: choice('f16', 'f32'),
   },
   stats: { type: 'boolean', help: 'also print sizes, threads and load time' },
+  shape: {
+    type: 'string',
+    argument: 'SHAPE',
+    help: 'instead of a model, one with random weights: the name or the sizes E,L,H,KV,F,V',
+  },
+  type: {
+    type: 'string',
+    argument: 'TYPE',
+    help: 'the type of its matrices, or a mixture (default q4_0); of kernels, the only one',
+  },
+  'weight-seed': {
+    type: 'string',
+    name: 'seed',
+    argument: 'S',
+    help: 'seed of its weights (default 1)',
+    parse: seed,
+  },
+  'thread-counts': {
+    type: 'string',
+    name: 'threads',
+    short: 't',
+    argument: '1,2',
+    help: 'thread counts to compare (default: 1 and one a processor)',
+    parse: counts,
+  },
+  'prompt-length': {
+    type: 'string',
+    short: 'p',
+    argument: 'N',
+    help: 'tokens of the prompt (default 128)',
+    parse: whole,
+  },
+  generate: {
+    type: 'string',
+    short: 'n',
+    argument: 'N',
+    help: 'tokens to generate (default 32)',
+    parse: whole,
+  },
+  repeat: {
+    type: 'string',
+    short: 'r',
+    argument: 'N',
+    help: 'how often each figure is taken (default 5)',
+    parse: whole,
+  },
+  depth: {
+    type: 'string',
+    argument: 'N',
+    help: 'positions of the context that are full already (default 0)',
+    parse: whole,
+  },
+  json: { type: 'boolean', help: 'print JSON' },
+  kernels: { type: 'boolean', help: 'measure each kernel and type alone instead of a model' },
   help: { type: 'boolean', short: 'h', help: 'show this help' },
 };
 
@@ -205,6 +267,14 @@ const COMMANDS = {
     summary: 'Prints one SHA-256 of the logits of a text',
     takes: [...COMPUTE, 'tokens', 'prompt', 'split'],
     run: parity,
+  },
+  bench: {
+    summary: 'Measures how fast a model, or each kernel, runs here',
+    takes: [
+      ...['model', 'shape', 'type', 'weight-seed', 'thread-counts', 'isa', 'kv'],
+      ...['prompt-length', 'generate', 'repeat', 'depth', 'json', 'kernels'],
+    ],
+    run: bench,
   },
 };
 
@@ -344,6 +414,27 @@ async function parity(values) {
   }
 }
 
+/** @param {Values} values */
+async function bench(values) {
+  const { model, shape, type, seed, threads, isa, kv, json = false, kernels } = values;
+  if (kernels && (model || shape)) throw new UsageError('bench --kernels takes no model');
+  if (model && shape) throw new UsageError('bench takes either -m or --shape');
+  if (kernels) {
+    const types = type && [type];
+    process.stdout.write(await benchAllKernels({ counts: threads, types, isa, json }));
+    return;
+  }
+  const args = {
+    prompt: values['prompt-length'],
+    generate: values.generate,
+    repeat: values.repeat,
+    depth: values.depth,
+  };
+  const source = shape ? { shape, type, seed } : modelOf(values);
+  const options = { counts: threads, isa, kv, json, onProgress: progressBar() };
+  process.stdout.write(await benchModel(source, args, options));
+}
+
 // ---- Printing
 
 /** @param {string} line */
@@ -391,15 +482,15 @@ function help() {
   );
 }
 
-/** @param {string} name @param {Command} command */
-function commandHelp(name, { summary, takes, operand }) {
+/** @param {string} command @param {Command} details */
+function commandHelp(command, { summary, takes, operand }) {
   const lines = [...takes, 'help'].map((option) => {
-    const { short, argument, help } = OPTIONS[option];
-    const left = `--${option} ${argument ?? ''}`;
+    const { name = option, short, argument, help } = OPTIONS[option];
+    const left = `--${name} ${argument ?? ''}`;
     return `  ${short ? `-${short},` : '   '} ${left.padEnd(20)} ${help}`;
   });
   return (
-    `usage: halfbyte ${name} [options]${operand ? ` ${operand}` : ''}\n\n${summary}.\n\n` +
+    `usage: halfbyte ${command} [options]${operand ? ` ${operand}` : ''}\n\n${summary}.\n\n` +
     `options:\n${lines.join('\n')}\n`
   );
 }
@@ -411,11 +502,14 @@ function commandHelp(name, { summary, takes, operand }) {
  * @returns {{ values: Values, operand: string | undefined }}
  */
 function parse(name, command, args) {
+  const taken = new Map(
+    [...command.takes, 'help'].map((option) => [OPTIONS[option].name ?? option, OPTIONS[option]]),
+  );
   const options = Object.fromEntries(
-    [...command.takes, 'help'].map((option) => {
-      const { type, short, multiple } = OPTIONS[option];
-      return [option, { type, ...(short && { short }), ...(multiple && { multiple }) }];
-    }),
+    [...taken].map(([option, { type, short, multiple }]) => [
+      option,
+      { type, ...(short && { short }), ...(multiple && { multiple }) },
+    ]),
   );
   /** @type {{ values: Values, positionals: string[] }} */
   let parsed;
@@ -429,7 +523,7 @@ function parse(name, command, args) {
     throw new UsageError(`${name} has no use for '${positionals.at(-1)}'`);
   for (const [option, given] of Object.entries(values)) {
     try {
-      if (typeof given === 'string') values[option] = OPTIONS[option].parse?.(given) ?? given;
+      if (typeof given === 'string') values[option] = taken.get(option)?.parse?.(given) ?? given;
     } catch (expected) {
       throw new UsageError(`--${option} takes ${expected}, not '${given}'`);
     }
