@@ -1,6 +1,6 @@
 /* Kernels on random operands, divided over threads as a step divides them. */
 #include "kernel/fpstate.h"
-#include "kernel/kernel.h"
+#include "kernel/isa.h"
 #include "measure/random.h"
 
 /* An operand, aligned as the kernels want it. */
@@ -17,11 +17,16 @@ struct hb_probe {
   block weights; /* raw, of PACK; packed, of MATMUL; memory or cache */
   block x;       /* activations as QUANTIZE or MATMUL takes them */
   block out;
-  uint64_t x_stride; /* bytes */
-  uint64_t total;    /* what READ adds up, so that reading is not left out */
+  uint64_t x_stride;             /* bytes */
+  uint64_t sums[HB_MAX_THREADS]; /* what READ adds up, so that no thread's reading is left out */
 };
 
-enum { ATTEND_HEADS = 4, ATTEND_HEAD_SIZE = 64 };
+enum {
+  ATTEND_HEADS = 4,
+  ATTEND_HEAD_SIZE = 64,
+  LINE = 64, /* READ and COPY work on whole cache lines */
+  READ_AHEAD = 4096,
+};
 
 /* ---- Operands ---- */
 
@@ -121,8 +126,8 @@ static hb_status prepare_quantize(hb_probe *p, hb_error *error) {
 /* `batch` KV heads, each with its cache in F16 and ATTEND_HEADS heads that look at it. */
 static hb_status prepare_attend(hb_probe *p, hb_error *error) {
   uint64_t blocks = ((uint64_t)p->o.rows + HB_KV_BLOCK - 1) / HB_KV_BLOCK;
-  uint64_t values = blocks * HB_KV_BLOCK * 2 * ATTEND_HEAD_SIZE;
-  HB_TRY(get(p, &p->weights, (uint64_t)p->o.batch * values, sizeof(uint16_t), error));
+  uint64_t block_bytes = HB_KV_BLOCK * 2 * ATTEND_HEAD_SIZE * sizeof(uint16_t);
+  HB_TRY(get(p, &p->weights, p->o.batch * blocks, block_bytes, error));
   HB_TRY(get(p, &p->x, ATTEND_HEADS * ATTEND_HEAD_SIZE, sizeof(float), error));
   HB_TRY(get(p, &p->out, (uint64_t)p->o.batch * ATTEND_HEADS * ATTEND_HEAD_SIZE, sizeof(float),
              error));
@@ -135,9 +140,11 @@ static hb_status prepare_attend(hb_probe *p, hb_error *error) {
 }
 
 static hb_status prepare_memory(hb_probe *p, hb_error *error) {
-  HB_TRY(get(p, &p->weights, p->o.rows, p->o.cols, error));
+  uint64_t bytes;
+  hb_align_u64((uint64_t)p->o.rows * p->o.cols, LINE, &bytes);
+  HB_TRY(get(p, &p->weights, bytes, 1, error));
   memset(p->weights.data, 1, (size_t)p->weights.bytes);
-  p->bytes = p->weights.bytes;
+  p->bytes = (uint64_t)p->o.rows * p->o.cols;
   if (p->o.kind != HB_PROBE_COPY) return HB_OK;
   HB_TRY(get(p, &p->out, p->weights.bytes, 1, error));
   memset(p->out.data, 2, (size_t)p->out.bytes);
@@ -164,6 +171,10 @@ hb_status hb_probe_create(const hb_probe_options *options, hb_probe **out, hb_er
   if (!kernels)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(options->isa));
+  const hb_parallel *parallel = options->parallel;
+  if (parallel && (parallel->threads < 1 || parallel->threads > HB_MAX_THREADS || !parallel->run))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
+                   (uint64_t)HB_MAX_THREADS);
   hb_probe *p = hb_allocate_zero(options->allocator, sizeof *p);
   if (!p) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a probe");
   p->o = *options;
@@ -190,12 +201,13 @@ void hb_probe_destroy(hb_probe *p) {
 
 /* ---- Running ---- */
 
-/* Eight sums at once, so that memory and not additions are waited for. */
+/* Eight sums at once, and memory asked for as products ask for it, so that memory and not additions
+ * are waited for. */
 static uint64_t add_up(const uint8_t *data, size_t bytes) {
-  uint64_t sum[8] = {0};
-  for (size_t i = 0; i + 64 <= bytes; i += 64) {
-    uint64_t line[8];
-    memcpy(line, data + i, 64);
+  uint64_t sum[8] = {0}, line[8];
+  for (size_t i = 0; i + LINE <= bytes; i += LINE) {
+    hb_prefetch(data + i, READ_AHEAD);
+    memcpy(line, data + i, LINE);
     for (int l = 0; l < 8; l++) sum[l] += line[l];
   }
   uint64_t total = 0;
@@ -227,15 +239,12 @@ static void run_share(void *argument, uint32_t thread) {
   uint32_t threads = p->o.parallel ? p->o.parallel->threads : 1;
   uint64_t first = p->o.batch * (uint64_t)thread / threads;
   uint64_t end = p->o.batch * ((uint64_t)thread + 1) / threads;
-  uint64_t from = p->bytes / 64 * thread / threads * 64;
-  uint64_t bytes = p->bytes / 64 * (thread + 1) / threads * 64 - from;
+  uint64_t lines = p->weights.bytes / LINE; /* of READ and COPY */
+  uint64_t from = lines * thread / threads * LINE;
+  uint64_t bytes = lines * (thread + 1) / threads * LINE - from;
   hb_fp_state fp = hb_fp_enter();
   switch (p->o.kind) {
-  case HB_PROBE_READ: {
-    uint64_t sum = add_up(p->weights.data + from, (size_t)bytes);
-    if (thread == 0) p->total = sum;
-    break;
-  }
+  case HB_PROBE_READ: p->sums[thread] = add_up(p->weights.data + from, (size_t)bytes); break;
   case HB_PROBE_COPY: memcpy(p->out.data + from, p->weights.data + from, (size_t)bytes); break;
   case HB_PROBE_MATMUL: multiply(p, thread, threads); break;
   case HB_PROBE_PACK: pack(p, thread, threads); break;
