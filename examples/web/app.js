@@ -1,17 +1,25 @@
 // The page: loads a model, continues what is written in the box, shows how fast and by what means.
 import { capabilities, defaultModel, load } from '../../web/index.js';
+import { origin, showFigures } from './figures.js';
 
 const $ = (id) => document.getElementById(id);
 const story = $('story');
 
-/** The model in use, and what ends the load or the story that is under way. */
+/** The model in use, and what ends the load, the story or the measurement that is under way. */
 let model;
 let loading = new AbortController();
 let telling;
+let measuring;
 
 function say(text, failed = false) {
   $('status').textContent = text;
   $('status').classList.toggle('failed', failed);
+}
+
+/** What can be begun now. */
+function enable() {
+  $('tell').disabled = !model || Boolean(telling || measuring);
+  $('measure').disabled = !model || Boolean(telling);
 }
 
 const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
@@ -21,22 +29,24 @@ const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 async function open(source, name) {
   loading.abort();
   telling?.abort();
+  measuring?.abort();
   const mine = (loading = new AbortController());
-  $('tell').disabled = true;
   $('progress').hidden = false;
   $('progress').removeAttribute('value');
   $('model-name').textContent = name;
   $('model-facts').textContent = '';
+  $('measured').hidden = $('copy').hidden = true;
   say('Loading…');
+  const before = model;
+  model = undefined;
+  enable();
   try {
-    const before = model;
-    model = undefined;
     await before?.dispose();
     const loaded = await load(source, { signal: mine.signal, onProgress: showProgress });
     if (mine.signal.aborted) return loaded.dispose();
     model = loaded;
     showModel(model.info);
-    $('tell').disabled = false;
+    enable();
   } catch (error) {
     if (mine.signal.aborted) return;
     say(error.message, true);
@@ -69,9 +79,9 @@ function showModel({ parameters, contextLength, variant, threads, threadsReason,
 // ---- Telling
 
 async function tell() {
-  if (!model || telling) return;
+  if (!model || telling || measuring) return;
   telling = new AbortController();
-  $('tell').disabled = true;
+  enable();
   $('stop').hidden = false;
   story.setAttribute('aria-busy', 'true');
   const prompt = $('prompt').value;
@@ -107,7 +117,7 @@ async function tell() {
     telling = undefined;
     story.setAttribute('aria-busy', 'false');
     $('stop').hidden = true;
-    $('tell').disabled = !model;
+    enable();
   }
 }
 
@@ -132,6 +142,52 @@ function showEnd({ finishReason, usage, timings }, milliseconds) {
   );
 }
 
+// ---- Measuring
+
+let figures; // the last result
+
+function note(text, failed = false) {
+  $('measuring-status').textContent = text;
+  $('measuring-status').classList.toggle('failed', failed);
+}
+
+async function measure() {
+  if (measuring) return measuring.abort();
+  if (!model || telling) return;
+  const mine = (measuring = new AbortController());
+  enable();
+  $('measure').textContent = 'Stop';
+  note('Warming up…');
+  try {
+    figures = await model.bench({
+      signal: mine.signal,
+      onProgress: ({ loaded, total }) => loaded > 0 && note(`${loaded} of ${total} measured`),
+    });
+    showFigures($('figures'), figures);
+    $('origin').textContent = origin(figures);
+    $('measured').hidden = $('copy').hidden = false;
+    $('copy').textContent = 'Copy as JSON';
+    note('Medians, and how far the measurements lie from them.');
+  } catch (error) {
+    note(mine.signal.aborted ? 'Stopped' : error.message, !mine.signal.aborted);
+  } finally {
+    measuring = undefined;
+    $('measure').textContent = 'Measure';
+    enable();
+  }
+}
+
+/** Copies the result as `halfbyte bench --json` would print it. */
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(JSON.stringify([figures], null, 2));
+    $('copy').textContent = 'Copied';
+  } catch {
+    note('Copying is not allowed here; the figures are on the console.', true);
+    console.log(JSON.stringify([figures], null, 2));
+  }
+}
+
 // ---- Events
 
 $('form').addEventListener('submit', (event) => {
@@ -142,6 +198,8 @@ $('prompt').addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) tell();
 });
 $('stop').addEventListener('click', () => telling?.abort());
+$('measure').addEventListener('click', measure);
+$('copy').addEventListener('click', copy);
 
 $('file').addEventListener('change', ({ target }) => {
   const [file] = target.files;

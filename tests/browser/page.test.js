@@ -79,6 +79,32 @@ for (const browserKind of BROWSERS) {
         assert.equal(await page.$eval('#tell', (element) => element.disabled), false);
       });
 
+      test('measures the model and copies the figures', async () => {
+        await page.click('#measure');
+        await page.waitForSelector('#copy:not([hidden])', { timeout: LIMIT });
+        const rows = await page.$$eval('#figures tr', (all) =>
+          all.map((row) => [...row.cells].map((cell) => cell.textContent)),
+        );
+        const figures = Object.fromEntries(rows);
+        for (const name of ['Prefill', 'Decode']) assert.match(figures[name], /^[\d.]+ tokens\/s$/);
+        assert.match(figures['Weights read in decoding'], /^[\d.]+ GB\/s$/);
+        assert.match(figures['Products in prefill'], /^[\d.]+ Gop\/s$/);
+        assert.equal(figures.Threads, await text(page, '#threads'));
+        assert.match(await text(page, '#origin'), new RegExp(browserKind.agent));
+        const copied = await page.evaluate(async () => {
+          let given;
+          navigator.clipboard.writeText = async (json) => (given = json);
+          document.querySelector('#copy').click();
+          await new Promise((resolve) => setTimeout(resolve));
+          return given;
+        });
+        const [result] = JSON.parse(copied);
+        assert.ok(result.prefill > 0 && result.decode > 0 && result.firstTokenSeconds > 0);
+        assert.equal(await text(page, '#copy'), 'Copied');
+        assert.equal(await text(page, '#measure'), 'Measure');
+        assert.equal(await page.$eval('#tell', (element) => element.disabled), false);
+      });
+
       test('computes the same bits as the native program', needs(nativeProgram), async () => {
         const expected = await native('parity', '-m', modelPath, '--tokens', TOKENS.join(','));
         const hashes = await page.evaluate(async (tokens) => {

@@ -16,11 +16,13 @@ const CHROMIUM_FLAGS = [
 export const BROWSERS = [
   {
     name: 'Chromium',
+    agent: 'Chrome',
     path: process.env.HB_CHROMIUM ?? '/usr/bin/chromium',
     options: { browser: 'chrome', args: CHROMIUM_FLAGS },
   },
   {
     name: 'Firefox',
+    agent: 'Firefox',
     path: process.env.HB_FIREFOX ?? '/usr/bin/firefox-esr',
     options: { browser: 'firefox' },
   },
