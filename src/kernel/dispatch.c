@@ -1,14 +1,7 @@
-#if defined(__linux__)
-#define _DEFAULT_SOURCE /* syscall */
-#endif
 #include "kernel/isa.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -39,11 +32,17 @@ static bool has_avx512(void) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & f_bw_vl) == f_bw_vl && (c & vnni) != 0;
 }
 
-/* Linux gives a process the use of the tiles when it asks, once for all threads. */
+/* Linux gives a process the use of the tiles when it asks (arch_prctl), once for all threads. The
+ * core calls nothing of the C library for it, so the call is made here. */
 static bool may_use_tiles(void) {
 #if defined(__linux__)
-  const long request_permission = 0x1023, tile_data = 18;
-  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  const long arch_prctl = 158, request_permission = 0x1023, tile_data = 18;
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(arch_prctl), "D"(request_permission), "S"(tile_data)
+                   : "rcx", "r11", "memory");
+  return result == 0;
 #else
   return false;
 #endif

@@ -64,5 +64,4 @@ static inline const hb_kernels *kernels_besides_scalar(int isa) {
   return isa == HB_ISA_SCALAR ? NULL : hb_kernels_for((hb_isa)isa);
 }
 
-
 #endif
