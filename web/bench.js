@@ -11,7 +11,6 @@ import { Probe } from './probe.js';
 const BATCH_MS = 20; // browsers' clocks tick every 0.005 to 1 ms
 const WARM_MS = 500; // engines compile a function anew when it has run for a while
 const SLICE = 256; // tokens between two looks at messages
-const READS = 3;
 const READ_ROW = 1 << 16;
 // The memory for reading is not given back while the model lives.
 const LEAST_READ = 64 << 20;
@@ -40,7 +39,7 @@ const MOST_READ = 256 << 20;
  * @property {number} readGBpsSpread
  * @property {number} prefillGops 10^9 operations a second of the products in reading the prompt
  * @property {number} prefillGopsSpread
- * @property {number} loadSeconds
+ * @property {number} loadSeconds without the time of making a synthetic model
  * @property {number} loadSecondsSpread
  * @property {number} firstTokenSeconds from a loaded model to the first token
  * @property {number} firstTokenSecondsSpread
@@ -56,6 +55,9 @@ const MOST_READ = 256 << 20;
  * @typedef {Machine & Loaded & { loadSeconds: number, info: any }} Measured `info`: an hb_model_info
  */
 
+/** @typedef {(done: number) => Promise<void>} Turn looks at messages between two samples */
+/** @typedef {{ prefill: () => number, decode: () => number }} Watches seconds of each */
+
 /**
  * @param {Measured} loaded
  * @param {Session} session
@@ -66,7 +68,8 @@ const MOST_READ = 256 << 20;
  */
 export async function measureModel(loaded, session, args, emit, watch) {
   const { prompt, generate, repeat, depth } = args;
-  const turn = async (/** @type {number} */ done) => {
+  /** @type {Turn} */
+  const turn = async (done) => {
     emit({ phase: 'bench', loaded: done, total: repeat });
     await breathe();
     if (watch.aborted) throw new AbortError('the measurement was aborted');
@@ -77,57 +80,69 @@ export async function measureModel(loaded, session, args, emit, watch) {
       await turn(0);
       text.read(at, Math.min(SLICE, depth - at));
     }
-    const prefillTime = stopwatch(() => text.read(depth, prompt));
-    const decodeTime = stopwatch(() => text.decode(depth + prompt, generate));
-    const begun = performance.now();
-    do {
-      await turn(0);
-      prefillTime();
-      decodeTime();
-    } while (performance.now() - begun < WARM_MS);
-
+    const watches = {
+      prefill: stopwatch(() => text.read(depth, prompt)),
+      decode: stopwatch(() => text.decode(depth + prompt, generate)),
+    };
+    await warmUp(watches, turn);
     const sampling = text.samplingTime();
-    const prefills = [];
-    const decodes = [];
-    for (let done = 0; done < repeat; done++) {
-      await turn(done);
-      prefills.push(prefillTime());
-      decodes.push(decodeTime() / generate);
-    }
-    await turn(repeat);
-    return { threads: loaded.threads, ...figures(loaded, prompt, prefills, decodes, sampling) };
+    const peakBytes = loaded.core.memory.buffer.byteLength;
+    const { decodeBytes, operations } = workOf(loaded, prompt);
+    const { prefills, decodes, reads } = await take(loaded, watches, decodeBytes, repeat, turn);
+    const rate = (/** @type {number} */ work) => (/** @type {number} */ each) => work / each;
+    return {
+      threads: loaded.threads,
+      ...samples('prefill', prefills.map(rate(prompt))),
+      ...samples('decode', decodes.map(rate(generate))),
+      ...samples('decodeGBps', decodes.map(rate((generate * decodeBytes) / 1e9))),
+      ...samples('readGBps', reads),
+      ...samples('prefillGops', prefills.map(rate(operations / 1e9))),
+      ...samples('loadSeconds', [loaded.loadSeconds]),
+      ...samples(
+        'firstTokenSeconds',
+        prefills.map((each) => each + sampling),
+      ),
+      peakBytes,
+      ...identity(loaded),
+    };
   } finally {
     text.end();
   }
 }
 
+/** @param {Watches} watches @param {Turn} turn */
+async function warmUp({ prefill, decode }, turn) {
+  const begun = performance.now();
+  do {
+    await turn(0);
+    prefill();
+    decode();
+  } while (performance.now() - begun < WARM_MS);
+}
+
 /**
- * @param {Measured} loaded
- * @param {number} prompt tokens of it
- * @param {number[]} prefills seconds of each
- * @param {number[]} decodes seconds of one token
- * @param {number} sampling seconds of it
+ * Takes the figures in turns.
+ * @param {Machine} machine
+ * @param {Watches} watches
+ * @param {number} size of the memory to read
+ * @param {number} repeat
+ * @param {Turn} turn
  */
-function figures(loaded, prompt, prefills, decodes, sampling) {
-  const { loadSeconds, core } = loaded;
-  const peakBytes = core.memory.buffer.byteLength;
-  const { decodeBytes, operations } = workOf(loaded, prompt);
-  const rates = (/** @type {number[]} */ seconds, /** @type {number} */ work) =>
-    seconds.map((each) => work / each);
-  return {
-    ...samples('prefill', rates(prefills, prompt)),
-    ...samples('decode', rates(decodes, 1)),
-    ...samples('decodeGBps', rates(decodes, decodeBytes / 1e9)),
-    ...samples('readGBps', readSpeeds(loaded, decodeBytes)),
-    ...samples('prefillGops', rates(prefills, operations / 1e9)),
-    ...samples('loadSeconds', [loadSeconds]),
-    ...samples(
-      'firstTokenSeconds',
-      prefills.map((each) => each + sampling),
-    ),
-    peakBytes,
-    ...identity(loaded),
-  };
+async function take(machine, { prefill, decode }, size, repeat, turn) {
+  const memory = new MemorySpeed(machine, size);
+  /** @type {Record<'prefills' | 'decodes' | 'reads', number[]>} */
+  const taken = { prefills: [], decodes: [], reads: [] };
+  try {
+    for (let done = 1; done <= repeat; done++) {
+      taken.prefills.push(prefill());
+      taken.decodes.push(decode());
+      taken.reads.push(memory.measure());
+      await turn(done);
+    }
+    return taken;
+  } finally {
+    memory.end();
+  }
 }
 
 /**
@@ -152,26 +167,30 @@ function workOf({ core, model, info }, prompt) {
   };
 }
 
-/**
- * 10^9 bytes a second that the memory gives to all threads together; none where there is not enough
- * of it.
- * @param {Machine} machine
- * @param {number} size of what would be read
- */
-export function readSpeeds(machine, size) {
-  const rows = Math.ceil(Math.min(Math.max(size, LEAST_READ), MOST_READ) / READ_ROW);
-  /** @type {Probe | undefined} */
-  let probe;
-  try {
-    probe = new Probe(machine, { kind: 'read', rows, cols: READ_ROW });
-    const time = stopwatch(() => probe?.run());
-    const { bytes } = probe;
-    return Array.from({ length: READS }, () => bytes / Math.min(time(), time(), time()) / 1e9);
-  } catch (error) {
-    if (error instanceof OutOfMemoryError) return [];
-    throw error;
-  } finally {
-    probe?.destroy();
+/** What the memory gives to all threads together. */
+export class MemorySpeed {
+  /** @type {Probe | undefined} */ #probe;
+  #time = stopwatch(() => this.#probe?.run());
+
+  /** @param {Machine} machine @param {number} size of what would be read, in bytes */
+  constructor(machine, size) {
+    const rows = Math.ceil(Math.min(Math.max(size, LEAST_READ), MOST_READ) / READ_ROW);
+    try {
+      this.#probe = new Probe(machine, { kind: 'read', rows, cols: READ_ROW });
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+    }
+  }
+
+  /** 10^9 bytes a second, the most of three times; 0 where there is not enough memory. */
+  measure() {
+    if (!this.#probe) return 0;
+    const seconds = Math.min(this.#time(), this.#time(), this.#time());
+    return this.#probe.bytes / seconds / 1e9;
+  }
+
+  end() {
+    this.#probe?.destroy();
   }
 }
 

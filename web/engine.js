@@ -58,7 +58,7 @@ export class Engine {
   async load({ sources, options }, emit) {
     const begun = performance.now();
     const loaded = await this.#open(sources, options, false, emit);
-    const loadSeconds = (performance.now() - begun) / 1000;
+    const loadSeconds = (performance.now() - begun) / 1000 - loaded.makingSeconds;
     const { core, model } = loaded;
     const tokenizer = core.call('hb_model_tokenizer', model);
     if (tokenizer) this.#tokenizer = new Tokenizer(core, tokenizer);
@@ -105,9 +105,10 @@ export class Engine {
     const { pull, startThreads } = this.#host;
     const machine = await makeMachine(options, startThreads);
     const { core, isa } = machine;
-    const model = await loadModel(core, sources, { isa, headerOnly, pull, emit });
+    const how = { isa, headerOnly, pull, emit };
+    const { model, makingSeconds } = await loadModel(core, sources, how);
     const { vocabulary } = modelInfo(core, model);
-    return { ...machine, model, vocabulary, kv: options.kv ?? 'f16' };
+    return { ...machine, model, makingSeconds, vocabulary, kv: options.kv ?? 'f16' };
   }
 
   // ---- Tokenizing

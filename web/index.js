@@ -299,7 +299,7 @@ export class Model {
 
   /**
    * Measures how fast the model reads and decodes, with the threads that it was loaded with. Takes
-   * some seconds; other calls wait.
+   * some seconds, during which other calls wait, and 64 to 256 MiB of memory.
    * @param {BenchOptions} [options]
    * @returns {Promise<BenchResult>}
    */

@@ -1,6 +1,6 @@
 // How fast each kernel runs on operands of its own. The fastest of several runs is told: a kernel
 // takes no time that is not its own.
-import { readSpeeds, stopwatch } from './bench.js';
+import { MemorySpeed, stopwatch } from './bench.js';
 import { AbortError, OutOfMemoryError } from './generated.js';
 import { breathe } from './platform.js';
 import { Probe } from './probe.js';
@@ -56,7 +56,9 @@ const WITH_TYPE = [
  * @returns {Promise<KernelResult[]>} without those that there is not enough memory for
  */
 export async function measureKernels(machine, types, emit, watch) {
-  const read = Math.max(0, ...readSpeeds(machine, Infinity));
+  const memory = new MemorySpeed(machine, Infinity);
+  const read = memory.measure();
+  memory.end();
   const cases = [
     ...WITHOUT_TYPE,
     ...types.flatMap((type) => WITH_TYPE.map((each) => ({ ...each, type }))),

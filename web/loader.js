@@ -13,13 +13,15 @@ const PROGRESS_MS = 50;
  * @param {Source[]} sources
  * @param {{ isa: number, headerOnly: boolean, pull: Pull, emit: Emit }} options `emit` hears of
  *   progress
- * @returns {Promise<Pointer>} the model
+ * @returns {Promise<{ model: Pointer, makingSeconds: number }>} `makingSeconds`: part of the time,
+ *   in which a synthetic model was made
  */
 export async function loadModel(core, sources, { isa, headerOnly, pull, emit }) {
   const loader = createLoader(core, isa, headerOnly);
   const progress = new Progress(emit);
   const staging = core.allocate(STAGING);
   const buffer = () => core.bytes.subarray(staging, staging + STAGING);
+  let makingSeconds = 0;
   for (let shard = 0, count = 1; shard < count; shard++) {
     const reader = await openSource(sources[shard] ?? shardOf(sources[0], shard, count), pull);
     try {
@@ -32,6 +34,7 @@ export async function loadModel(core, sources, { isa, headerOnly, pull, emit }) 
         progress.advance(n, count > 1);
         if (header_done && (headerOnly || file_offset >= file_size)) break;
       }
+      makingSeconds += reader.makingSeconds ?? 0;
     } finally {
       await reader.close();
     }
@@ -41,7 +44,7 @@ export async function loadModel(core, sources, { isa, headerOnly, pull, emit }) 
   core.call('hb_loader_destroy', loader);
   core.release(staging, STAGING);
   progress.end();
-  return model;
+  return { model, makingSeconds };
 }
 
 /** @param {Core} core @param {number} isa @param {boolean} headerOnly @returns {Pointer} */

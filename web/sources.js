@@ -19,6 +19,7 @@ import { openSynthetic } from './synthetic.js';
  * @property {(into: () => Uint8Array) => Promise<number>} read fills the start of the buffer and
  *   gives the number of bytes, 0 at the end; `into` is asked for the buffer when bytes are there
  * @property {() => Promise<void>} close
+ * @property {number} [makingSeconds] how long it took so far to make bytes that come from nowhere
  */
 
 /** @typedef {(number: number, offset: number, length: number) => Promise<Uint8Array>} Pull */

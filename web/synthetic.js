@@ -22,6 +22,7 @@ const PIECE = 1 << 18; // bytes made at a time: they stay in the cache until the
  * @returns {Promise<Reader>}
  */
 export async function openSynthetic({ shape, type, seed }) {
+  const begun = performance.now();
   const memory = makeMemory(false);
   const module = await compileModule(MODULE());
   const core = new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
@@ -31,15 +32,20 @@ export async function openSynthetic({ shape, type, seed }) {
     const allocator = core.call('hb_wasm_allocator');
     return core.result('hb_synthetic_create', allocator, shapeText.data, typeText.data, seed);
   });
-  return {
+  /** @type {Reader} */
+  const reader = {
     size: Number(core.call('hb_synthetic_size', synthetic)),
+    makingSeconds: (performance.now() - begun) / 1000,
     read: async (into) => {
+      const start = performance.now();
       const buffer = into();
       const most = Math.min(buffer.length, PIECE);
       const count = core.call('hb_synthetic_read', synthetic, piece, most);
       buffer.set(core.bytes.subarray(piece, piece + count));
+      reader.makingSeconds = (reader.makingSeconds ?? 0) + (performance.now() - start) / 1000;
       return count;
     },
     close: async () => {}, // the instance goes with this reader
   };
+  return reader;
 }
