@@ -102,6 +102,7 @@ LANES_INLINE f32x8 f32x8_pow2(i32x8 n) {
 #ifndef LANES_AVX512
 #define VEC_LANES 8
 #define VEC_SUMS 8
+#define SCORE_VECTORS 2
 typedef f32x8 vec;
 #define vec_set1 f32x8_set1
 #define vec_load f32x8_load

@@ -68,6 +68,7 @@ LANES_INLINE wide wide_times_power(wide a, wide n) {
 
 #define VEC_LANES 16
 #define VEC_SUMS 16
+#define SCORE_VECTORS 1
 typedef wide vec;
 #define vec_set1 wide_set1
 #define vec_load wide_load

@@ -116,6 +116,7 @@ LANES_INLINE f32x8 f32x8_pow2(i32x8 n) {
 
 #define VEC_LANES 4
 #define VEC_SUMS 16
+#define SCORE_VECTORS 4
 typedef float32x4_t vec;
 #define vec_set1 vdupq_n_f32
 #define vec_load vld1q_f32

@@ -5,7 +5,8 @@
  *   f32x8  8 lanes, for everything that sums along a vector
  *   i32x8  their bits, for the exponent in expf.inc
  *   vec    the ISA's natural vector of VEC_LANES, where lanes never meet and the width cannot
- *          matter; VEC_SUMS of them are summed at a time, as registers allow
+ *          matter; VEC_SUMS of them are summed at a time, as registers allow,
+ *          for SCORE_VECTORS vectors of positions where attention scores them
  *
  * No operation fuses or approximates. Products and sums of NaN give NaN with an unspecified
  * payload.
@@ -128,6 +129,7 @@ LANES_INLINE f32x8 f32x8_pow2(i32x8 n) {
 
 #define VEC_LANES 8
 #define VEC_SUMS 8
+#define SCORE_VECTORS 1
 typedef f32x8 vec;
 #define vec_set1 f32x8_set1
 #define vec_load f32x8_load

@@ -136,6 +136,7 @@ LANES_INLINE f32x8 f32x8_pow2(i32x8 n) {
 
 #define VEC_LANES 4
 #define VEC_SUMS 8
+#define SCORE_VECTORS 2
 typedef v128_t vec;
 #define vec_set1 wasm_f32x4_splat
 #define vec_load load4
