@@ -23,9 +23,10 @@ typedef struct thread_counts {
 
 bool bench_thread_counts(const char *list, thread_counts *out);
 
-/* GB/s that `parallel` reads from `bytes` of memory, the fastest of three times; 0 without memory.
- */
-double bench_read_speed(const hb_parallel *parallel, uint64_t bytes);
+/* A probe that reads `bytes` of memory, or 64 MiB if that is more; NULL without memory. */
+hb_probe *bench_read_probe(const hb_parallel *parallel, uint64_t bytes);
+/* GB/s that it reads, the fastest of three times. */
+double bench_read_speed(hb_probe *probe);
 
 /* The CPU's name in a buffer of 64 bytes, which is returned. */
 const char *bench_cpu(char *buffer);
@@ -34,7 +35,7 @@ const char *bench_cpu(char *buffer);
 const char *bench_engine(void);
 /* The commit that was built, or "unknown". */
 const char *bench_commit(void);
-/* The largest part of memory that the process ever held, in bytes. */
+/* The most memory that the process ever held, in bytes; 0 where that is not known. */
 uint64_t bench_peak_memory(void);
 
 /* Prints a JSON string with its quotes. */

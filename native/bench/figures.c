@@ -3,6 +3,12 @@
 #include <sys/resource.h>
 #endif
 
+#if defined(__APPLE__)
+#define RSS_UNIT 1 /* bytes */
+#else
+#define RSS_UNIT 1024
+#endif
+
 #include "bench.h"
 
 #include <stdio.h>
@@ -61,15 +67,19 @@ bool bench_thread_counts(const char *list, thread_counts *out) {
   }
 }
 
-double bench_read_speed(const hb_parallel *parallel, uint64_t bytes) {
+hb_probe *bench_read_probe(const hb_parallel *parallel, uint64_t bytes) {
+  static const uint64_t least = (uint64_t)64 << 20;
   hb_probe_options options = {.allocator = hb_host_allocator(),
                               .parallel = parallel,
                               .isa = hb_isa_best(),
                               .kind = HB_PROBE_READ,
-                              .rows = (uint32_t)(bytes >> 16),
+                              .rows = (uint32_t)((bytes > least ? bytes : least) >> 16),
                               .cols = 1 << 16};
   hb_probe *probe;
-  if (hb_probe_create(&options, &probe, NULL) != HB_OK) return 0;
+  return hb_probe_create(&options, &probe, NULL) == HB_OK ? probe : NULL;
+}
+
+double bench_read_speed(hb_probe *probe) {
   double best = 0;
   for (int i = 0; i < 3; i++) {
     double start = hb_clock();
@@ -77,22 +87,28 @@ double bench_read_speed(const hb_parallel *parallel, uint64_t bytes) {
     double speed = (double)hb_probe_bytes(probe) / (hb_clock() - start) * 1e-9;
     if (speed > best) best = speed;
   }
-  hb_probe_destroy(probe);
   return best;
 }
 
+/* Linux counts a program's memory from its start in this file alone: getrusage includes what held
+ * the process before, such as a shell. */
+static uint64_t status_peak(void) {
+  char line[128];
+  unsigned long long kilobytes = 0;
+  FILE *status = fopen("/proc/self/status", "r");
+  while (status && kilobytes == 0 && fgets(line, sizeof line, status))
+    sscanf(line, "VmHWM: %llu", &kilobytes);
+  if (status) fclose(status);
+  return (uint64_t)kilobytes * 1024;
+}
+
 uint64_t bench_peak_memory(void) {
-#if defined(_WIN32)
-  return 0;
-#else
+  uint64_t peak = status_peak();
+#if !defined(_WIN32)
   struct rusage usage;
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-#if defined(__APPLE__)
-  return (uint64_t)usage.ru_maxrss;
-#else
-  return (uint64_t)usage.ru_maxrss * 1024;
+  if (peak == 0 && getrusage(RUSAGE_SELF, &usage) == 0) peak = (uint64_t)usage.ru_maxrss * RSS_UNIT;
 #endif
-#endif
+  return peak;
 }
 
 /* ---- Who measured ---- */

@@ -4,6 +4,7 @@
 #include "bench.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Seconds that one kernel is run for, and how often at least. */
 #define KERNEL_SECONDS 0.2
@@ -17,9 +18,22 @@ typedef struct kernel_case {
   uint32_t rows, cols, batch;
 } kernel_case;
 
+static const hb_type supported_types[] = {
+#define SUPPORTED_0(name)
+#define SUPPORTED_1(name) HB_TYPE_##name,
+#define TYPE_ENTRY(name, id, values, bytes, supported) SUPPORTED_##supported(name)
+    HB_TYPE_LIST(TYPE_ENTRY)
+#undef TYPE_ENTRY
+#undef SUPPORTED_1
+#undef SUPPORTED_0
+};
+enum { SUPPORTED_TYPES = sizeof supported_types / sizeof *supported_types };
+
 typedef struct table {
   const cli_options *options;
   bool json, first;
+  const hb_type *types;
+  size_t type_count;
   double read; /* GB/s of the memory with these threads */
 } table;
 
@@ -74,28 +88,16 @@ static bool measure(table *t, const kernel_case *c, const hb_parallel *parallel)
   return true;
 }
 
-/* Each supported type: one row of activations against weights in the cache and in memory, many
- * rows, and packing. */
-static bool measure_types(table *t, const hb_parallel *parallel) {
-  static const hb_type types[] = {
-#define SUPPORTED_0(name)
-#define SUPPORTED_1(name) HB_TYPE_##name,
-#define TYPE_ENTRY(name, id, values, bytes, supported) SUPPORTED_##supported(name)
-      HB_TYPE_LIST(TYPE_ENTRY)
-#undef TYPE_ENTRY
-#undef SUPPORTED_1
-#undef SUPPORTED_0
+/* One row of activations against weights in the cache and in memory, many rows, and packing. */
+static bool measure_type(table *t, hb_type type, const hb_parallel *parallel) {
+  const kernel_case cases[] = {
+      {"matmul", HB_PROBE_MATMUL, type, true, 4096, 4096, 1},
+      {"matmul", HB_PROBE_MATMUL, type, true, 65536, 4096, 1},
+      {"matmul", HB_PROBE_MATMUL, type, true, 2048, 2048, 128},
+      {"pack", HB_PROBE_PACK, type, true, 4096, 4096, 1},
   };
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-    const kernel_case cases[] = {
-        {"matmul", HB_PROBE_MATMUL, types[i], true, 4096, 4096, 1},
-        {"matmul", HB_PROBE_MATMUL, types[i], true, 65536, 4096, 1},
-        {"matmul", HB_PROBE_MATMUL, types[i], true, 2048, 2048, 128},
-        {"pack", HB_PROBE_PACK, types[i], true, 4096, 4096, 1},
-    };
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-      if (!measure(t, &cases[k], parallel)) return false;
-  }
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (!measure(t, &cases[i], parallel)) return false;
   return true;
 }
 
@@ -107,18 +109,37 @@ static bool measure_all(table *t, const hb_parallel *parallel) {
       {"quantize", HB_PROBE_QUANTIZE, HB_TYPE_F32, false, 1, 2048, 128},
       {"attend", HB_PROBE_ATTEND, HB_TYPE_F32, false, 4096, 64, 8},
   };
-  t->read = bench_read_speed(parallel, (uint64_t)256 << 20);
+  hb_probe *read = bench_read_probe(parallel, (uint64_t)256 << 20);
+  t->read = read ? bench_read_speed(read) : 0;
+  hb_probe_destroy(read);
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (!measure(t, &others[i], parallel)) return false;
-  return measure_types(t, parallel);
+  for (size_t i = 0; i < t->type_count; i++)
+    if (!measure_type(t, t->types[i], parallel)) return false;
+  return true;
+}
+
+/* All types, or the one of --type. */
+static bool choose_types(table *t) {
+  t->types = supported_types;
+  t->type_count = SUPPORTED_TYPES;
+  if (!cli_given(t->options, OPTION_WEIGHTS)) return true;
+  const char *name = t->options->weights;
+  hb_type type;
+  if (hb_type_from_name((hb_string){name, strlen(name)}, &type) == HB_OK)
+    for (t->type_count = 1; t->types < supported_types + SUPPORTED_TYPES; t->types++)
+      if (*t->types == type) return true;
+  cli_fail("bench --kernels knows no type %s", name);
+  return false;
 }
 
 int bench_kernels(const cli_options *options, const thread_counts *counts) {
-  table t = {options, options->json, true, 0};
+  table t = {.options = options, .json = options->json, .first = true};
   if (options->model || options->shape) {
     cli_fail("bench --kernels takes no model");
     return CLI_USAGE;
   }
+  if (!choose_types(&t)) return CLI_USAGE;
   if (options->json)
     printf("[");
   else

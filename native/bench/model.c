@@ -11,9 +11,11 @@
  *   readGBps          what plain reading of as many bytes reaches (at least 64 MiB, at most 1 GiB)
  *   prefillGops       operations in products of the prefill - two for each weight of a layer and
  *                     token, and for the output matrix once - times its speed
- *   loadSeconds       from opening the file to a model that can run
+ *   loadSeconds       from opening the file to a model that can run; of --shape, without the time
+ *                     that making the weights takes. At most three times, and not again after 3 s
  *   firstTokenSeconds from a loaded model to the first token: prefill and greedy sampling
- *   peakBytes         the most memory that the process held so far
+ *   peakBytes         the most memory that the process held before its memory was read: a loaded
+ *                     model, one session, a prompt and tokens decoded with each thread count
  *
  * With --depth N the context holds N tokens already. Tokens are taken from all over the vocabulary.
  */
@@ -33,6 +35,10 @@
   X(LOAD_SECONDS, "loadSeconds")                                                                   \
   X(FIRST_TOKEN_SECONDS, "firstTokenSeconds")
 
+enum { MOST_LOADS = 3 };
+#define LOAD_SECONDS 3.0
+#define MOST_READ ((uint64_t)1 << 30)
+
 typedef enum figure {
 #define FIGURE_ENUM(id, name) FIGURE_##id,
   FIGURE_LIST(FIGURE_ENUM)
@@ -43,7 +49,6 @@ typedef enum figure {
 /* One thread count. */
 typedef struct runner {
   hb_threads *threads;
-  hb_session *session;
   samples figures[FIGURES];
 } runner;
 
@@ -51,8 +56,11 @@ typedef struct bench {
   const cli_options *options;
   thread_counts counts;
   runner runners[BENCH_MOST_COUNTS];
+  hb_parallel parallel; /* of the runner whose turn it is: each step and probe looks at it anew */
   hb_model *model;
   hb_model_info info;
+  hb_session *session;
+  hb_probe *read;
   hb_sampler *sampler;
   hb_token *tokens; /* of the depth, the prompt and what is generated */
   double decode_bytes, prefill_operations;
@@ -60,8 +68,9 @@ typedef struct bench {
 
 /* ---- Loading ---- */
 
-/* Feeds a loader a model of the shape that --shape names. */
-static hb_status feed_synthetic(const cli_options *options, hb_loader *loader, hb_error *error) {
+/* Feeds a loader a model of the shape that --shape names; *seconds is the time of making it. */
+static hb_status feed_synthetic(const cli_options *options, hb_loader *loader, double *seconds,
+                                hb_error *error) {
   static const size_t piece_bytes = (size_t)4 << 20;
   hb_synthetic *synthetic;
   hb_status status = hb_synthetic_create(NULL, options->shape, options->weights,
@@ -75,7 +84,9 @@ static hb_status feed_synthetic(const cli_options *options, hb_loader *loader, h
     status = HB_MEMORY;
   }
   for (size_t count = 1; status == HB_OK && count > 0;) {
+    double start = hb_clock();
     count = hb_synthetic_read(synthetic, piece, piece_bytes);
+    *seconds += hb_clock() - start;
     if (count > 0) status = hb_loader_feed(loader, piece, count, error);
   }
   free(piece);
@@ -84,36 +95,42 @@ static hb_status feed_synthetic(const cli_options *options, hb_loader *loader, h
 }
 
 static hb_status load_synthetic(const cli_options *options, const hb_load_options *load,
-                                hb_model **out, hb_error *error) {
+                                hb_model **out, double *making, hb_error *error) {
   hb_loader *loader;
   hb_status status = hb_loader_create(load, &loader, error);
   if (status != HB_OK) return status;
-  status = feed_synthetic(options, loader, error);
+  status = feed_synthetic(options, loader, making, error);
   if (status == HB_OK) status = hb_loader_finish(loader, out, error);
   hb_loader_destroy(loader);
   return status;
 }
 
-/* Loads the model with each thread count, several times; the last one stays. */
-static bool load_models(bench *b) {
+/* Loads the model in the place of the one before. */
+static bool load_model(bench *b, runner *r) {
   const cli_options *o = b->options;
   hb_error error;
-  for (uint32_t i = 0; i < 3 * b->counts.count; i++) {
-    runner *r = &b->runners[i % b->counts.count];
-    hb_load_options load = {.allocator = hb_host_allocator(),
-                            .parallel = hb_threads_parallel(r->threads),
-                            .isa = o->isa};
-    hb_model_destroy(b->model);
-    b->model = NULL;
-    double start = hb_clock();
-    hb_status status = o->shape ? load_synthetic(o, &load, &b->model, &error)
-                                : hb_load_file(o->model, &load, NULL, &b->model, &error);
-    if (status != HB_OK) {
-      cli_fail_error(&error);
-      return false;
-    }
-    bench_add(&r->figures[FIGURE_LOAD_SECONDS], hb_clock() - start);
+  hb_load_options load = {
+      .allocator = hb_host_allocator(), .parallel = hb_threads_parallel(r->threads), .isa = o->isa};
+  hb_model_destroy(b->model);
+  b->model = NULL;
+  double start = hb_clock(), making = 0;
+  hb_status status = o->shape ? load_synthetic(o, &load, &b->model, &making, &error)
+                              : hb_load_file(o->model, &load, NULL, &b->model, &error);
+  if (status != HB_OK) {
+    cli_fail_error(&error);
+    return false;
   }
+  bench_add(&r->figures[FIGURE_LOAD_SECONDS], hb_clock() - start - making);
+  return true;
+}
+
+/* Loads with each thread count, in turns; the last model stays. */
+static bool load_models(bench *b) {
+  double start = hb_clock();
+  for (int repeat = 0; repeat < MOST_LOADS && (repeat == 0 || hb_clock() - start < LOAD_SECONDS);
+       repeat++)
+    for (uint32_t i = 0; i < b->counts.count; i++)
+      if (!load_model(b, &b->runners[i])) return false;
   return true;
 }
 
@@ -130,45 +147,41 @@ static void count_work(bench *b) {
   b->prefill_operations = 2 * layers * b->options->prompt_length + 2 * table;
 }
 
-static bool open_sessions(bench *b) {
+/* Makes the tokens of the depth, the prompt and what is generated, and a session that holds the
+ * first of them. */
+static hb_status open_session(bench *b, hb_error *error) {
   const cli_options *o = b->options;
-  hb_error error;
-  hb_sampler_options greedy = hb_sampler_defaults();
   uint32_t length = o->depth + o->prompt_length + o->generated;
-  hb_model_get_info(b->model, &b->info);
-  count_work(b);
+  hb_session_options session = {.allocator = hb_host_allocator(),
+                                .parallel = &b->parallel,
+                                .context_length = length,
+                                .kv = o->kv};
+  hb_status status = hb_session_create(b->model, &session, &b->session, error);
+  if (status != HB_OK) return status;
   b->tokens = malloc(length * sizeof *b->tokens);
-  if (!b->tokens) return cli_fail("no memory for the tokens"), false;
+  if (!b->tokens) {
+    *error = (hb_error){HB_MEMORY, HB_NO_OFFSET, "no memory for the tokens"};
+    return HB_MEMORY;
+  }
   for (uint32_t i = 0; i < length; i++)
     b->tokens[i] = (hb_token)((uint64_t)i * 7919 % b->info.vocabulary);
-  hb_status status = hb_sampler_create(NULL, b->info.vocabulary, &greedy, &b->sampler, &error);
-  for (uint32_t i = 0; status == HB_OK && i < b->counts.count; i++) {
-    runner *r = &b->runners[i];
-    hb_session_options session = {.allocator = hb_host_allocator(),
-                                  .parallel = hb_threads_parallel(r->threads),
-                                  .context_length = length,
-                                  .kv = o->kv};
-    status = hb_session_create(b->model, &session, &r->session, &error);
-    if (status == HB_OK && o->depth > 0)
-      status = hb_session_append(r->session, b->tokens, o->depth, &error);
-  }
-  if (status != HB_OK) cli_fail_error(&error);
-  return status == HB_OK;
+  return hb_session_append(b->session, b->tokens, o->depth, error);
 }
 
 /* Takes every figure of running once, unless it is only for warming up. */
 static hb_status take(bench *b, runner *r, bool counts, hb_error *error) {
   const cli_options *o = b->options;
   const hb_token *prompt = b->tokens + o->depth, *next = prompt + o->prompt_length;
-  hb_status status = hb_session_rewind(r->session, o->depth);
+  b->parallel = *hb_threads_parallel(r->threads);
+  hb_status status = hb_session_rewind(b->session, o->depth);
   double start = hb_clock();
-  if (status == HB_OK) status = hb_session_append(r->session, prompt, o->prompt_length, error);
+  if (status == HB_OK) status = hb_session_append(b->session, prompt, o->prompt_length, error);
   double prefilled = hb_clock();
   if (status != HB_OK) return status;
-  hb_sampler_sample(b->sampler, hb_session_logits(r->session, 0), NULL);
+  hb_sampler_sample(b->sampler, hb_session_logits(b->session, 0), NULL);
   double sampled = hb_clock();
   for (uint32_t i = 0; status == HB_OK && i < o->generated; i++)
-    status = hb_session_append(r->session, next + i, 1, error);
+    status = hb_session_append(b->session, next + i, 1, error);
   double end = hb_clock();
   if (!counts) return status;
   double decode = o->generated / (end - sampled);
@@ -180,27 +193,31 @@ static hb_status take(bench *b, runner *r, bool counts, hb_error *error) {
   return status;
 }
 
-static bool run_all(bench *b) {
-  uint64_t read = (uint64_t)b->decode_bytes;
-  if (read < (uint64_t)64 << 20) read = (uint64_t)64 << 20;
-  if (read > (uint64_t)1 << 30) read = (uint64_t)1 << 30;
-  hb_error error = {0};
-  for (uint32_t repeat = 0; repeat <= b->options->repeats; repeat++)
-    for (uint32_t i = 0; i < b->counts.count; i++) {
+/* The session, and everything once that does not count. */
+static hb_status warm_up(bench *b, hb_error *error) {
+  hb_sampler_options greedy = hb_sampler_defaults();
+  hb_model_get_info(b->model, &b->info);
+  count_work(b);
+  b->parallel = *hb_threads_parallel(b->runners[b->counts.count - 1].threads);
+  hb_status status = hb_sampler_create(NULL, b->info.vocabulary, &greedy, &b->sampler, error);
+  if (status == HB_OK) status = open_session(b, error);
+  for (uint32_t i = 0; status == HB_OK && i < b->counts.count; i++)
+    status = take(b, &b->runners[i], false, error);
+  return status;
+}
+
+/* Everything as often as asked for. Where there is no memory to read, the speed of it stays 0. */
+static hb_status run_all(bench *b, hb_error *error) {
+  uint64_t bytes = (uint64_t)b->decode_bytes;
+  hb_status status = HB_OK;
+  b->read = bench_read_probe(&b->parallel, bytes < MOST_READ ? bytes : MOST_READ);
+  for (uint32_t repeat = 0; repeat < b->options->repeats; repeat++)
+    for (uint32_t i = 0; status == HB_OK && i < b->counts.count; i++) {
       runner *r = &b->runners[i];
-      if (take(b, r, repeat > 0, &error) != HB_OK) {
-        cli_fail_error(&error);
-        return false;
-      }
+      status = take(b, r, true, error);
+      if (b->read) bench_add(&r->figures[FIGURE_READ_GBPS], bench_read_speed(b->read));
     }
-  /* Last, so that its memory does not count among the model's. */
-  for (uint32_t i = 0; i < b->counts.count; i++) {
-    runner *r = &b->runners[i];
-    for (uint32_t repeat = 0; repeat < 3; repeat++)
-      bench_add(&r->figures[FIGURE_READ_GBPS],
-                bench_read_speed(hb_threads_parallel(r->threads), read));
-  }
-  return true;
+  return status;
 }
 
 /* ---- Telling ---- */
@@ -270,14 +287,27 @@ static bool start_threads(bench *b) {
 }
 
 static void close_bench(bench *b) {
-  for (uint32_t i = 0; i < b->counts.count; i++) {
-    hb_session_destroy(b->runners[i].session);
-    hb_threads_destroy(b->runners[i].threads);
-  }
+  hb_probe_destroy(b->read);
+  hb_session_destroy(b->session);
+  for (uint32_t i = 0; i < b->counts.count; i++) hb_threads_destroy(b->runners[i].threads);
   hb_sampler_destroy(b->sampler);
   hb_model_destroy(b->model);
   free(b->tokens);
   free(b);
+}
+
+/* With a loaded model. */
+static int measure(bench *b) {
+  hb_error error = {0};
+  hb_status status = warm_up(b, &error);
+  uint64_t peak = bench_peak_memory();
+  if (status == HB_OK) status = run_all(b, &error);
+  if (status != HB_OK) return cli_fail_error(&error);
+  if (b->options->json)
+    print_json(b, peak);
+  else
+    print_table(b, peak);
+  return cli_finish_output(CLI_OK);
 }
 
 static int run(const cli_options *options) {
@@ -294,17 +324,7 @@ static int run(const cli_options *options) {
   if (!b) return cli_fail("no memory");
   b->options = options;
   b->counts = counts;
-  int code = CLI_FAILED;
-  if (start_threads(b) && load_models(b) && open_sessions(b)) {
-    uint64_t peak = bench_peak_memory();
-    if (run_all(b)) {
-      if (options->json)
-        print_json(b, peak);
-      else
-        print_table(b, peak);
-      code = cli_finish_output(CLI_OK);
-    }
-  }
+  int code = start_threads(b) && load_models(b) ? measure(b) : CLI_FAILED;
   close_bench(b);
   return code;
 }
@@ -314,7 +334,8 @@ const cli_command command_bench = {
     .operands = "",
     .summary = "Measures how fast a model, or each kernel, runs here",
     .details = "Medians of tokens per second in prefill and decode, the share of the memory's\n"
-               "speed that decoding reaches, load time, time to the first token, memory.",
+               "speed that decoding reaches, load time, time to the first token, memory.\n"
+               "With --kernels, --type leaves out the other types.",
     .takes = CLI_BIT(MODEL) | CLI_BIT(SHAPE) | CLI_BIT(WEIGHTS) | CLI_BIT(WEIGHT_SEED) |
              CLI_BIT(THREAD_COUNTS) | CLI_BIT(PROMPT_LENGTH) | CLI_BIT(GENERATED) |
              CLI_BIT(REPEATS) | CLI_BIT(DEPTH) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON) |

@@ -54,10 +54,30 @@ test('the table names the same figures for people', () => {
   assert.match(out, /prefill tok\/s +decode tok\/s +decode GB\/s/);
 });
 
+test('--kernels holds each kernel against plain reading', () => {
+  const results = bench('--kernels', '--type', 'q4_0', '-t', '2');
+  const kernels = new Set(results.map((r) => r.kernel));
+  assert.deepEqual([...kernels], ['read', 'copy', 'quantize', 'attend', 'matmul', 'pack']);
+  for (const r of results) {
+    assert.equal(r.threads, 2);
+    assert.equal(r.type, ['matmul', 'pack'].includes(r.kernel) ? 'Q4_0' : '');
+    assert.ok(Math.abs((r.GBps * r.seconds * 1e9) / r.bytes - 1) < 1e-3);
+    assert.equal(r.Gops > 0, ['matmul', 'quantize', 'attend'].includes(r.kernel));
+    assert.ok(r.readShare > 0);
+  }
+});
+
+test('the commit that was built is named', () => {
+  const [result] = bench('-m', defaultModel, ...small, '-t', '1');
+  assert.match(result.commit, /^([0-9a-f]{7,}|unknown)$/);
+});
+
 for (const [args, message] of [
   [[], /either -m or --shape/],
   [['-m', defaultModel, '--shape', 'smollm2-135m'], /either -m or --shape/],
   [['-m', defaultModel, '--kernels'], /takes no model/],
+  [['--kernels', '--type', 'q4_k_m'], /knows no type q4_k_m/],
+  [['--kernels', '--type', 'iq2_s'], /knows no type iq2_s/],
   [['-m', defaultModel, '-t', '0'], /-t takes/],
   [['-m', defaultModel, '-t', '1,'], /-t takes/],
   [['-m', defaultModel, '-t', '1,2,3,4,5,6,7,8,9'], /-t takes/],
