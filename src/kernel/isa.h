@@ -25,16 +25,6 @@ extern const hb_kernels hb_kernels_relaxed;
 #define HB_INLINE static inline __attribute__((always_inline))
 #define HB_NOINLINE __attribute__((noinline))
 
-/* Asks for the cache line that lies `ahead` bytes behind `at`, whether or not there is one.
- * WebAssembly has no such request. */
-HB_INLINE void hb_prefetch(const uint8_t *at, size_t ahead) {
-#ifdef __wasm__
-  (void)at, (void)ahead;
-#else
-  __builtin_prefetch((const void *)((uintptr_t)at + ahead));
-#endif
-}
-
 #if defined(__clang__)
 #define HB_UNROLL _Pragma("clang loop unroll(full)")
 #define HB_ROLLED _Pragma("clang loop unroll(disable)")
@@ -42,5 +32,28 @@ HB_INLINE void hb_prefetch(const uint8_t *at, size_t ahead) {
 #define HB_UNROLL _Pragma("GCC unroll 16")
 #define HB_ROLLED _Pragma("GCC unroll 1")
 #endif
+
+/* Asks for a cache line. WebAssembly has no way to but reading it. */
+HB_INLINE void hb_prefetch(uintptr_t at) {
+#ifdef __wasm__
+  (void)*(const volatile uint8_t *)at;
+#else
+  __builtin_prefetch((const void *)at);
+#endif
+}
+
+/* Who reads a long stretch of memory calls this at least every 512 bytes, saying where it is. It
+ * asks for lines of the next 32 KiB, one in each of 8 pages. The hardware looks ahead within a page
+ * by itself, but not across its end, and there the translation of addresses must be looked up, too:
+ * this way 8 such waits become one. There may be no such memory. */
+HB_INLINE void hb_read_ahead(const uint8_t *at) {
+  enum { PAGE = 4096, PAGES = 8 };
+  uintptr_t done = (uintptr_t)at % (PAGES * PAGE);
+  uintptr_t next = (uintptr_t)at - done + PAGES * PAGE + done / PAGES;
+#ifdef __wasm__
+  if ((next >> 16) + 1 >= __builtin_wasm_memory_size(0)) return;
+#endif
+  HB_UNROLL for (int i = 0; i < PAGES; i++) hb_prefetch(next + (uintptr_t)i * PAGE);
+}
 
 #endif
