@@ -20,8 +20,7 @@ hb_division hb_op_division(hb_op_kind kind) {
 /* Operations divided by rows follow each other on the same thread row by row, and matrix products
  * in a row never read each other's results: neither needs a barrier between. */
 static bool needs_barrier(const hb_op *before, const hb_op *op) {
-  return hb_op_division(before->kind) != hb_op_division(op->kind) ||
-         before->selected != op->selected || op->kind == HB_OP_SELECT;
+  return hb_op_division(before->kind) != hb_op_division(op->kind);
 }
 
 static void emit(compiler *c, hb_op op) {
@@ -122,6 +121,14 @@ static void compile_qkv(compiler *c, uint32_t layer) {
   emit_simple(c, HB_OP_ATTEND, layer, q_out, whole(c, HB_BUFFER_ATTENDED), h->attention_softcap);
 }
 
+/* No row is needed any more whose logits nobody wants: the cache has what later rows read of it. */
+static void compile_select(compiler *c, uint32_t layer) {
+  hb_operand stream = whole(c, HB_BUFFER_STREAM), attended = whole(c, HB_BUFFER_ATTENDED);
+  emit_simple(c, HB_OP_SELECT, layer, stream, stream, 0);
+  emit_simple(c, HB_OP_SELECT, layer, attended, attended, 0);
+  c->selected = true;
+}
+
 /* hidden = attention(norm(stream)) */
 static void compile_attention(compiler *c, uint32_t layer) {
   hb_operand stream = whole(c, HB_BUFFER_STREAM), hidden = whole(c, HB_BUFFER_HIDDEN),
@@ -129,6 +136,7 @@ static void compile_attention(compiler *c, uint32_t layer) {
   emit_weighted(c, HB_OP_NORM, layer, stream, hidden, HB_WEIGHT_ATTN_NORM,
                 HB_WEIGHT_ATTN_NORM_BIAS);
   compile_qkv(c, layer);
+  if (layer + 1 == c->model->h.layers) compile_select(c, layer);
   static const hb_weight_kind readers[] = {HB_WEIGHT_ATTN_OUTPUT};
   emit_quantize(c, layer, attended, readers, 1);
   emit_matmul(c, layer, attended, hidden, HB_WEIGHT_ATTN_OUTPUT, HB_WEIGHT_ATTN_OUTPUT_BIAS);
@@ -183,11 +191,10 @@ static void compile_embedding(compiler *c) {
 }
 
 static void compile_output(compiler *c) {
-  hb_operand hidden = whole(c, HB_BUFFER_HIDDEN), logits = whole(c, HB_BUFFER_LOGITS);
+  hb_operand stream = whole(c, HB_BUFFER_STREAM), hidden = whole(c, HB_BUFFER_HIDDEN),
+             logits = whole(c, HB_BUFFER_LOGITS);
   hb_weight_kind output = has(c, HB_WEIGHT_OUTPUT, 0) ? HB_WEIGHT_OUTPUT : HB_WEIGHT_TOKEN_EMBD;
-  c->selected = true;
-  emit_simple(c, HB_OP_SELECT, 0, whole(c, HB_BUFFER_STREAM), hidden, 0);
-  emit_weighted(c, HB_OP_NORM, 0, hidden, hidden, HB_WEIGHT_OUTPUT_NORM,
+  emit_weighted(c, HB_OP_NORM, 0, stream, hidden, HB_WEIGHT_OUTPUT_NORM,
                 HB_WEIGHT_OUTPUT_NORM_BIAS);
   emit_quantize(c, 0, hidden, &output, 1);
   emit_matmul(c, 0, hidden, logits, output, HB_NONE);

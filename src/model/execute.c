@@ -158,10 +158,10 @@ static void run_row(const execution *e, const hb_op *op, uint32_t row) {
   case HB_OP_STORE: store(e, op, row); break;
   case HB_OP_ACTIVATE: activate(e, op, row); break;
   case HB_OP_ADD: e->kernels->add(out, in, n, out); break;
-  case HB_OP_SELECT: memcpy(out, at(e, op->in, e->lead->wanted[row]), n * sizeof *out); break;
   case HB_OP_SOFTCAP: e->kernels->softcap(in, op->parameter, n, out); break;
   case HB_OP_MATMUL:
-  case HB_OP_ATTEND: break; /* not divided by rows */
+  case HB_OP_ATTEND:
+  case HB_OP_SELECT: break; /* not divided by rows */
   }
 }
 
@@ -234,15 +234,35 @@ static void attend_share(const execution *e, const hb_op *op, uint32_t thread) {
     }
 }
 
-static void run_op(const execution *e, const hb_op *op, uint32_t thread) {
-  uint32_t rows = op->selected ? e->wanted_count : e->row_count;
-  if (op->kind == HB_OP_MATMUL) {
-    multiply(e, op, rows, thread);
-  } else if (op->kind == HB_OP_ATTEND) {
-    attend_share(e, op, thread);
-  } else {
-    range mine = share(rows, thread, e->threads);
-    for (uint32_t row = mine.first; row < mine.end; row++) run_row(e, op, row);
+/* The wanted rows stand in increasing order, so none is overwritten before it is moved. */
+static void select_rows(const execution *e, const hb_op *op) {
+  for (uint32_t row = 0; row < e->wanted_count; row++)
+    if (e->lead->wanted[row] != row)
+      memcpy(at(e, op->out, row), at(e, op->in, e->lead->wanted[row]),
+             op->out.width * sizeof(float));
+}
+
+/* Each row of its share passes through the operations while it is in the cache. */
+static void run_row_ops(const execution *e, const hb_op *ops, uint32_t count, uint32_t thread) {
+  range mine = share(ops->selected ? e->wanted_count : e->row_count, thread, e->threads);
+  for (uint32_t row = mine.first; row < mine.end; row++)
+    for (uint32_t i = 0; i < count; i++) run_row(e, &ops[i], row);
+}
+
+/* Runs operations that need no barrier between, which are divided alike. */
+static void run_ops(const execution *e, const hb_op *ops, uint32_t count, uint32_t thread) {
+  switch (hb_op_division(ops->kind)) {
+  case HB_DIVIDE_ROWS: run_row_ops(e, ops, count, thread); break;
+  case HB_DIVIDE_GROUPS:
+    for (uint32_t i = 0; i < count; i++)
+      multiply(e, &ops[i], ops->selected ? e->wanted_count : e->row_count, thread);
+    break;
+  case HB_DIVIDE_HEADS:
+    for (uint32_t i = 0; i < count; i++) attend_share(e, &ops[i], thread);
+    break;
+  case HB_DIVIDE_NEVER:
+    for (uint32_t i = 0; i < count && thread == 0; i++) select_rows(e, &ops[i]);
+    break;
   }
 }
 
@@ -267,10 +287,13 @@ static void run_program(void *argument, uint32_t thread) {
   hb_fp_state fp = hb_fp_enter();
   range mine = share(e->row_count, thread, e->threads);
   for (uint32_t row = mine.first; row < mine.end; row++) prepare_angles(e, row);
-  for (uint32_t i = 0; i < e->model->op_count; i++) {
-    const hb_op *op = &e->model->program[i];
+  const hb_op *op = e->model->program, *end = op + e->model->op_count;
+  while (op < end) {
+    uint32_t count = 1;
+    while (op + count < end && !op[count].barrier) count++;
     if (op->barrier && e->threads > 1) wait_for_all(e);
-    run_op(e, op, thread);
+    run_ops(e, op, count, thread);
+    op += count;
   }
   hb_fp_leave(fp);
 }

@@ -39,7 +39,7 @@ typedef struct hb_weight {
   X(ATTEND, HEADS)   /* out = attention of in, the rows' q, over the cache */                      \
   X(ACTIVATE, ROWS)  /* out = activation(in), gated by what stands beside it */                    \
   X(ADD, ROWS)       /* out += in */                                                               \
-  X(SELECT, ROWS)  /* out's row i = in's row of the i-th wanted logits; from here on only these */ \
+  X(SELECT, NEVER) /* out's row i = its row of the i-th wanted logits; from here on only these */  \
   X(SOFTCAP, ROWS) /* out = cap * tanh(in / cap) */
 
 typedef enum hb_op_kind {
@@ -48,7 +48,12 @@ typedef enum hb_op_kind {
 #undef HB_OP_ENUM
 } hb_op_kind;
 
-typedef enum hb_division { HB_DIVIDE_ROWS, HB_DIVIDE_GROUPS, HB_DIVIDE_HEADS } hb_division;
+typedef enum hb_division {
+  HB_DIVIDE_ROWS,
+  HB_DIVIDE_GROUPS,
+  HB_DIVIDE_HEADS,
+  HB_DIVIDE_NEVER
+} hb_division;
 
 /* X(NAME, name): what operations read and write, each [rows of the batch][its width] f32. */
 #define HB_BUFFER_LIST(X)                                                                          \
