@@ -104,8 +104,8 @@ export class Engine {
   async #open(sources, options, headerOnly, emit) {
     const { pull, startThreads } = this.#host;
     const machine = await makeMachine(options, startThreads);
-    const { core, isa } = machine;
-    const how = { isa, headerOnly, pull, emit };
+    const { core, isa, parallel } = machine;
+    const how = { isa, parallel, headerOnly, pull, emit };
     const { model, makingSeconds } = await loadModel(core, sources, how);
     const { vocabulary } = modelInfo(core, model);
     return { ...machine, model, makingSeconds, vocabulary, kv: options.kv ?? 'f16' };

@@ -11,13 +11,13 @@ const PROGRESS_MS = 50;
 /**
  * @param {Core} core
  * @param {Source[]} sources
- * @param {{ isa: number, headerOnly: boolean, pull: Pull, emit: Emit }} options `emit` hears of
- *   progress
+ * @param {{ isa: number, parallel: Pointer, headerOnly: boolean, pull: Pull, emit: Emit }} options
+ *   `parallel`: the hb_parallel that packs, or 0; `emit` hears of progress
  * @returns {Promise<{ model: Pointer, makingSeconds: number }>} `makingSeconds`: part of the time,
  *   in which a synthetic model was made
  */
-export async function loadModel(core, sources, { isa, headerOnly, pull, emit }) {
-  const loader = createLoader(core, isa, headerOnly);
+export async function loadModel(core, sources, { isa, parallel, headerOnly, pull, emit }) {
+  const loader = createLoader(core, { isa, parallel, headerOnly });
   const progress = new Progress(emit);
   const staging = core.allocate(STAGING);
   const buffer = () => core.bytes.subarray(staging, staging + STAGING);
@@ -47,12 +47,17 @@ export async function loadModel(core, sources, { isa, headerOnly, pull, emit }) 
   return { model, makingSeconds };
 }
 
-/** @param {Core} core @param {number} isa @param {boolean} headerOnly @returns {Pointer} */
-function createLoader(core, isa, headerOnly) {
+/**
+ * @param {Core} core
+ * @param {{ isa: number, parallel: Pointer, headerOnly: boolean }} how
+ * @returns {Pointer}
+ */
+function createLoader(core, { isa, parallel, headerOnly }) {
   return core.scope((allocate) => {
     const options = allocate(core.sizeOf('hb_load_options'));
     core.write('hb_load_options', options, {
       allocator: core.call('hb_wasm_allocator'),
+      parallel,
       isa,
       header_only: headerOnly ? 1 : 0,
     });
