@@ -132,7 +132,7 @@ const hb_kernels *hb_kernels_for(hb_isa isa);
 
 /* ---- Scalar functions, from + - * / alone (math.c); errors in ulp are in the tests ---- */
 
-float hb_expf(float x);
+float hb_expf(float x); /* 0 below -87, where subnormal results would begin */
 float hb_logf(float x);
 float hb_tanhf(float x);
 double hb_exp(double x);

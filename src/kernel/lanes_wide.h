@@ -19,7 +19,7 @@ typedef f32x8 wide;
 #define wide_abs f32x8_abs
 #define wide_copy_sign f32x8_copy_sign
 
-/* a * 2^n, rounded once, for a near 1 and a whole n in -150..128, of which the vector holds
+/* a * 2^n, rounded once, for a near 1 and a whole n in -126..128, of which the vector holds
  * 1.5 * 2^23 + n: two powers, of which only the second product can round. */
 LANES_INLINE wide wide_times_power(wide a, wide n) {
   i32x8 power = i32x8_sub(i32x8_of_bits(n), i32x8_of_bits(f32x8_set1(12582912.0f)));
