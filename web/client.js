@@ -92,7 +92,7 @@ export class Client {
       const bytes = await this.#locals[number].slice(offset, length);
       this.#worker.post({ type: 'chunk', bytes }, [bytes.buffer]);
     } catch (error) {
-      this.#break(`the source could not be read: ${error}`);
+      this.#post({ type: 'chunk', error: String(error) });
     }
   }
 

@@ -259,8 +259,9 @@ function resolveSource(source, locals) {
     return { kind: 'path', path: source };
   if (typeof source === 'string' || source instanceof URL) return resolveUrl(source);
   if (source instanceof Blob) {
-    if (!isNode) return { kind: 'blob', blob: source };
-    return addLocal(locals, {
+    const name = /** @type {Partial<File>} */ (source).name || 'the Blob';
+    if (!isNode) return { kind: 'blob', blob: source, name };
+    return addLocal(locals, name, {
       size: source.size,
       slice: async (offset, length) =>
         new Uint8Array(await source.slice(offset, offset + length).arrayBuffer()),
@@ -281,7 +282,7 @@ function resolveSource(source, locals) {
     throw new ArgumentError(
       'a model is loaded from a URL, a path, a File or Blob, an ArrayBuffer, or made from a shape',
     );
-  return addLocal(locals, {
+  return addLocal(locals, 'the buffer', {
     size: bytes.length,
     slice: async (offset, length) => bytes.slice(offset, offset + length),
   });
@@ -292,9 +293,9 @@ function isSynthetic(source) {
   return typeof (/** @type {any} */ (source)?.shape) === 'string';
 }
 
-/** @param {Local[]} locals @param {Local} local @returns {Source} */
-function addLocal(locals, local) {
-  return { kind: 'pull', number: locals.push(local) - 1, size: local.size };
+/** @param {Local[]} locals @param {string} name @param {Local} local @returns {Source} */
+function addLocal(locals, name, local) {
+  return { kind: 'pull', number: locals.push(local) - 1, size: local.size, name };
 }
 
 /** @param {string | URL} source @returns {Source} */

@@ -9,7 +9,8 @@ import { openSynthetic } from './synthetic.js';
  * A source as it travels to the engine's worker. `pull` sources stay with the caller, who is asked
  * for their bytes slice by slice.
  * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } |
- *   { kind: 'blob', blob: Blob } | { kind: 'pull', number: number, size: number } |
+ *   { kind: 'blob', blob: Blob, name: string } |
+ *   { kind: 'pull', number: number, size: number, name: string } |
  *   { kind: 'synthetic', shape: string, type: string, seed: bigint }} Source
  */
 
@@ -36,9 +37,12 @@ export async function openSource(source, pull) {
     case 'path':
       return openPath(source.path);
     case 'blob':
-      return { ...streamReader(source.blob.stream().getReader()), size: source.blob.size };
+      return named(source.name, {
+        ...streamReader(source.blob.stream().getReader()),
+        size: source.blob.size,
+      });
     case 'pull':
-      return pullReader(source.number, source.size, pull);
+      return named(source.name, pullReader(source.number, source.size, pull));
     case 'synthetic':
       return openSynthetic(source);
   }
@@ -102,20 +106,38 @@ function streamReader(stream) {
 async function openPath(path) {
   try {
     const file = await openFile(path);
-    return {
+    return named(path, {
       size: file.size,
-      read: async (into) => {
-        try {
-          return await file.read(into());
-        } catch (cause) {
-          throw new IoError(`${path} could not be read: ${reason(cause)}`, { cause });
-        }
-      },
+      read: (into) => file.read(into()),
       close: file.close,
-    };
+    });
   } catch (cause) {
     throw new IoError(`${path} could not be opened: ${reason(cause)}`, { cause });
   }
+}
+
+/**
+ * A reader whose failures are IoErrors that say what could not be read, and where.
+ * @param {string} name
+ * @param {Reader} reader
+ * @returns {Reader}
+ */
+function named(name, { size, read, close }) {
+  let offset = 0;
+  return {
+    size,
+    read: async (into) => {
+      try {
+        const count = await read(into);
+        offset += count;
+        return count;
+      } catch (cause) {
+        const message = `${name} could not be read at byte ${offset}: ${reason(cause)}`;
+        throw new IoError(message, { cause, offset });
+      }
+    },
+    close,
+  };
 }
 
 /** @param {number} number @param {number} size @param {Pull} pull @returns {Reader} */

@@ -6,7 +6,7 @@ import { parentPort } from './platform.js';
 
 // What travels between the caller (client.js) and this worker:
 //   to here    { type: 'call', id, method, args }   { type: 'abort', id }
-//              { type: 'chunk', bytes }             { type: 'threads', error? }
+//              { type: 'chunk', bytes?, error? }    { type: 'threads', error? }
 //   from here  { type: 'result', id, value }        { type: 'error', id, error }
 //              { type: 'event', id, event }         { type: 'pull', number, offset, length }
 //              { type: 'threads', lines }           { type: 'broken', error }
@@ -19,15 +19,16 @@ import { parentPort } from './platform.js';
 
 const port = parentPort();
 
-/** @type {((bytes: Uint8Array) => void) | undefined} */
+/** @type {((chunk: { bytes: Uint8Array, error?: string }) => void) | undefined} */
 let chunkArrived;
 /** @type {((error: string | undefined) => void) | undefined} */
 let threadsReady;
 
 const engine = new Engine({
   pull: (number, offset, length) =>
-    new Promise((resolve) => {
-      chunkArrived = resolve;
+    new Promise((resolve, reject) => {
+      chunkArrived = ({ bytes, error }) =>
+        error === undefined ? resolve(bytes) : reject(new Error(error));
       port.post({ type: 'pull', number, offset, length });
     }),
   // Each thread gets the memory on a line of its own. Had it passed through the caller's thread, that
@@ -68,7 +69,7 @@ port.listen((message) => {
       abort(message.id);
       break;
     case 'chunk':
-      chunkArrived?.(message.bytes);
+      chunkArrived?.(message);
       break;
     case 'threads':
       threadsReady?.(message.error);

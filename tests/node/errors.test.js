@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, openAsBlob, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import * as halfbyte from '../../web/index.js';
+import { openSource } from '../../web/sources.js';
 import { modelPath } from './support.js';
 
 const { load } = halfbyte;
@@ -71,6 +74,75 @@ describe('a source that cannot be read', () => {
       assert.match(error.message, /exist\.gguf/);
       return true;
     });
+  });
+
+  /** Gives out the start of a model; what lies behind cannot be read. */
+  class LostFile extends File {
+    static KEPT = 1 << 20;
+
+    slice(from, to) {
+      const part = super.slice(from, to);
+      if (to > LostFile.KEPT)
+        part.arrayBuffer = async () => {
+          throw new DOMException('the file is gone', 'NotReadableError');
+        };
+      return part;
+    }
+
+    stream() {
+      return new ReadableStream({
+        start: async (controller) => {
+          controller.enqueue(new Uint8Array(await super.slice(0, LostFile.KEPT).arrayBuffer()));
+        },
+        pull: () => {
+          throw new DOMException('the file is gone', 'NotReadableError');
+        },
+      });
+    }
+  }
+  const lost = new LostFile([readFileSync(modelPath)], 'lost.gguf');
+  const tellsOfTheLost = (error) => {
+    assert.ok(error instanceof halfbyte.IoError, `${error?.stack}`);
+    assert.match(error.message, /^lost\.gguf could not be read at byte 1048576: .*the file is gone/);
+    assert.equal(error.offset, LostFile.KEPT);
+    return true;
+  };
+
+  test('is an IoError for a File that is lost while it is loaded', async () => {
+    await assert.rejects(load(lost, { threads: 1 }), tellsOfTheLost);
+  });
+
+  test('is an IoError for a File that is lost while a browser streams it', async () => {
+    const reader = await openSource({ kind: 'blob', blob: lost, name: lost.name });
+    const buffer = new Uint8Array(1 << 20);
+    const readAll = async () => {
+      while ((await reader.read(() => buffer)) > 0);
+    };
+    await assert.rejects(readAll(), tellsOfTheLost);
+    await reader.close();
+  });
+
+  test('is an IoError for the Blob of a file that has changed since', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'halfbyte-test-'));
+    try {
+      const path = join(folder, 'model.gguf');
+      copyFileSync(modelPath, path);
+      const blob = await openAsBlob(path);
+      writeFileSync(path, 'something else');
+      await assert.rejects(load(blob, { threads: 1 }), {
+        code: 'IO',
+        message: /^the Blob could not be read at byte 0: /,
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('is an IoError for a buffer that was given away', async () => {
+    const bytes = new Uint8Array(1 << 21).fill(1);
+    const loading = load(bytes, { threads: 1 });
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+    await assert.rejects(loading, { code: 'IO', message: /^the buffer could not be read at byte 0: / });
   });
 
   test('is a NetworkError for a URL', async () => {
