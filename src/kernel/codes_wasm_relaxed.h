@@ -3,13 +3,36 @@
 #ifndef HB_CODES_H
 #define HB_CODES_H
 
-#include "kernel/activation.h"
 #include "kernel/codes_wasm.h"
 
-/* rowsum_dot_signed is wrong for w = -128. */
-#define ROW_SIGNED_EXCLUDES_MIN
+/* q also as magnitudes and signs (0 or -1): signed codes take the magnitudes as the i7. */
+typedef struct activation {
+  float d;
+  int16_t sum[2];
+  int32_t negative; /* the magnitudes of those below 0, added */
+  int8_t q[32];
+  int8_t magnitude[32];
+  int8_t sign[32];
+} activation;
 
-typedef v128_t rowx;
+HB_INLINE void activation_store(activation *a, const int8_t *q) {
+  int32_t negative = 0;
+  for (int i = 0; i < 32; i++) {
+    int sign = q[i] < 0 ? -1 : 0;
+    a->q[i] = q[i];
+    a->magnitude[i] = (int8_t)((q[i] ^ sign) - sign);
+    a->sign[i] = (int8_t)sign;
+    negative += a->magnitude[i] & sign;
+  }
+  a->negative = negative;
+}
+
+/* What rowsum_dot_signed leaves out. */
+#define ROW_SIGNED_START(x) wasm_v128_load32_splat(&(x)->negative)
+
+typedef struct rowx {
+  v128_t q, magnitude, sign;
+} rowx;
 
 HB_INLINE rowi rowi_weigh_sums(const int16_t *sum, rowi w0, rowi w1) {
   return weigh_sums(sum, w0, w1);
@@ -21,26 +44,20 @@ HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
 }
 
 HB_INLINE rowx rowx_load(const activation *x, int at) {
-  return wasm_v128_load32_splat(x->q + 4 * at);
+  return (rowx){wasm_v128_load32_splat(x->q + 4 * at),
+                wasm_v128_load32_splat(x->magnitude + 4 * at),
+                wasm_v128_load32_splat(x->sign + 4 * at)};
 }
 
 HB_INLINE rowsum rowsum_dot(rowsum sum, rowb w, rowx x, int bits) {
   (void)bits;
-  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, sum);
+  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.q, w, sum);
 }
 
-/* |x| is the i7, w with the sign of x the i8. */
+/* Where x is negative, ~w = -w - 1 takes the place of -w, so that |x| is missing once. */
 HB_INLINE rowsum rowsum_dot_signed(rowsum sum, rowb w, rowx x, int bits) {
   (void)bits;
-  v128_t negative = wasm_i8x16_lt(x, wasm_i8x16_const_splat(0));
-  v128_t turned = wasm_i8x16_sub(wasm_v128_xor(w, negative), negative);
-  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(turned, wasm_i8x16_abs(x), sum);
-}
-
-/* For any int8, in 16 bits. */
-HB_INLINE rowsum rowsum_dot_exact(rowsum sum, rowb w, rowx x) {
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(even_signed(w), even_signed(x)));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(odd_signed(w), odd_signed(x)));
+  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(w, x.sign), x.magnitude, sum);
 }
 
 #endif
