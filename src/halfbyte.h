@@ -503,6 +503,7 @@ typedef struct hb_generate_options {
   hb_sampler_options sampler;
   uint32_t max_tokens;   /* 0: until the context is full */
   int ignore_end;        /* go on after end-of-generation tokens */
+  int logprobs;          /* give the logprob of each token; reads all logits once more */
   const hb_string *stop; /* texts that end the generation; left out of it; copied */
   size_t stop_count;
 } hb_generate_options;
@@ -512,7 +513,7 @@ typedef struct hb_generate_options {
 typedef struct hb_piece {
   hb_string text;
   hb_token token; /* HB_NO_TOKEN when nothing was sampled in this call */
-  float logprob;
+  float logprob;  /* as hb_sampler_sample gives it; 0 unless asked for */
   hb_finish finish;
 } hb_piece;
 

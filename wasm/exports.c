@@ -211,6 +211,7 @@ static const field fields[] = {
     FIELD(hb_generate_options, sampler),
     FIELD(hb_generate_options, max_tokens),
     FIELD(hb_generate_options, ignore_end),
+    FIELD(hb_generate_options, logprobs),
     FIELD(hb_generate_options, stop),
     FIELD(hb_generate_options, stop_count),
 

@@ -25,6 +25,7 @@ const FINISH_REASONS = {
  * @typedef {object} GenerateArgs
  * @property {number} maxTokens
  * @property {boolean} ignoreEos
+ * @property {boolean} logprobs
  * @property {string[]} stop
  * @property {boolean} special
  * @property {{ token: number, bias: number }[]} biases
@@ -34,7 +35,8 @@ const FINISH_REASONS = {
 
 /**
  * Continues `tokens` in a session that holds nothing. The events are { parts }, each of which is
- * { text, token, logprob }, and { phase, loaded, total }; the result is the end of the stream.
+ * { text, token, logprob }, as far as there are such, and { phase, loaded, total }; the result is the
+ * end of the stream.
  * @param {Core} core
  * @param {Session} session
  * @param {number[]} tokens
@@ -124,7 +126,7 @@ async function decode(core, session, prompt, options, emit, watch) {
       const { text, token, logprob, finish } = core.read('hb_piece', piece);
       if (token !== NO_TOKEN) {
         completionTokens++;
-        parts.push({ text, token, logprob });
+        parts.push(options.logprobs ? { text, token, logprob } : { text, token });
       } else if (text) {
         parts.push({ text });
       }
@@ -160,10 +162,11 @@ class Pace {
  * @param {Core} core
  * @param {Session} session
  * @param {number[]} prompt
- * @param {GenerateArgs} options
+ * @param {GenerateArgs} given
  * @returns {Pointer}
  */
-function createGenerator(core, session, prompt, { stop, biases, sampler, maxTokens, ignoreEos }) {
+function createGenerator(core, session, prompt, given) {
+  const { stop, biases, sampler, maxTokens, ignoreEos, logprobs } = given;
   return core.scope((allocate) => {
     const texts = stop.map((text) => core.putText(allocate, text));
     const options = allocate(core.sizeOf('hb_generate_options'));
@@ -176,6 +179,7 @@ function createGenerator(core, session, prompt, { stop, biases, sampler, maxToke
       },
       max_tokens: maxTokens,
       ignore_end: ignoreEos ? 1 : 0,
+      logprobs: logprobs ? 1 : 0,
       stop: core.putStructs(allocate, 'hb_string', texts),
       stop_count: texts.length,
     });

@@ -85,7 +85,7 @@ export { capabilities } from './variants.js';
 
 /**
  * A step of a generation: the text that became certain (it may be empty) and the token that was
- * drawn, with the natural logarithm of its probability.
+ * drawn, with the natural logarithm of its probability if `logprobs` was set.
  * @typedef {object} StreamPart
  * @property {string} text
  * @property {number} [token]

@@ -59,6 +59,7 @@ const TYPES = Object.keys(TYPE);
  * @property {number | bigint} [seed] of the draws; another one each time unless given
  * @property {string | string[]} [stop] texts that end the generation and are left out of it
  * @property {boolean} [ignoreEos] go on after the model ended its text
+ * @property {boolean} [logprobs] tell the log-probability of each token, which takes a little time
  * @property {boolean} [special] whether control tokens written in the prompt are control tokens;
  *   unless set they are plain text
  * @property {(progress: { phase: 'prefill', loaded: number, total: number }) => void} [onProgress]
@@ -128,11 +129,13 @@ export function generateArgs(options) {
     seed = randomSeed(),
     stop = [],
     ignoreEos = false,
+    logprobs = false,
     special = false,
   } = options;
   return {
     maxTokens: number('maxTokens', maxTokens, 0, U32, true),
     ignoreEos: Boolean(ignoreEos),
+    logprobs: Boolean(logprobs),
     special: Boolean(special),
     stop: stopTexts(stop),
     biases: Object.entries(logitBias).map(([token, bias]) => ({

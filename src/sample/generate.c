@@ -11,7 +11,7 @@ struct hb_generator {
   hb_sampler *sampler;
   hb_detokenizer detokenizer;
   uint32_t max_tokens;
-  bool ignore_end;
+  bool ignore_end, logprobs;
   uint32_t generated;
   hb_finish finish;
 
@@ -75,6 +75,7 @@ hb_status hb_generator_create(hb_session *session, const hb_generate_options *op
   g->tokenizer = session->model->tokenizer;
   g->max_tokens = options->max_tokens;
   g->ignore_end = options->ignore_end != 0;
+  g->logprobs = options->logprobs != 0;
   /* The text continues another unless nothing but BOS stands before it. */
   g->detokenizer.started = session->position > 1;
   hb_status status = prepare(g, options, error);
@@ -165,7 +166,7 @@ hb_status hb_generator_next(hb_generator *g, hb_piece *out, hb_error *error) {
     return hb_fail(error, HB_STATE, HB_NO_OFFSET,
                    logits ? "the generation has finished" : "the session has no logits");
   drop_given(g);
-  out->token = hb_sampler_sample(g->sampler, logits, &out->logprob);
+  out->token = hb_sampler_sample(g->sampler, logits, g->logprobs ? &out->logprob : NULL);
   hb_sampler_accept(g->sampler, out->token);
   g->generated++;
   if (hb_token_ends(g->tokenizer, out->token) && !g->ignore_end)

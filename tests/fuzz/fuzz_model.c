@@ -72,7 +72,8 @@ static outcome load(const uint8_t *data, size_t size, hb_isa isa, uint32_t seed,
 static void generate(hb_session *session, meter *m) {
   hb_generator *g;
   hb_piece piece = {0};
-  hb_generate_options options = {.allocator = &m->allocator, .sampler = hb_sampler_defaults()};
+  hb_generate_options options = {
+      .allocator = &m->allocator, .sampler = hb_sampler_defaults(), .logprobs = 1};
   options.sampler.temperature = 1;
   options.sampler.top_p = 0.9f;
   if (hb_generator_create(session, &options, &g, NULL) != HB_OK) return;

@@ -49,13 +49,35 @@ describe('a loaded model', () => {
     const end = parts.pop();
     assert.equal(parts.map((part) => part.text).join(''), text);
     for (const part of parts.filter((part) => part.token !== undefined)) {
-      assert.ok(Number.isInteger(part.token) && part.logprob <= 0);
+      assert.ok(Number.isInteger(part.token));
+      assert.ok(!('logprob' in part));
       assert.equal(part.finishReason, undefined);
     }
     assert.equal(end.finishReason, 'length');
     assert.equal(end.usage.completionTokens, greedy.maxTokens);
     assert.equal(end.usage.promptTokens, (await model.tokenize(PROMPT)).length);
     assert.ok(end.timings.tokensPerSecond > 0 && end.timings.prefillTokensPerSecond > 0);
+  });
+
+  test('tells log-probabilities when asked, of the same tokens', async () => {
+    const drawn = async (logprobs) => {
+      const parts = [];
+      const options = { maxTokens: 20, temperature: 1, seed: 3, logprobs };
+      for await (const part of model.stream(PROMPT, options))
+        if (part.token !== undefined) parts.push(part);
+      return parts;
+    };
+    const prompt = await model.tokenize(PROMPT);
+    const parts = await drawn(true);
+    const tokens = parts.map(({ token }) => token);
+    assert.deepEqual((await drawn(false)).map(({ token }) => token), tokens);
+    const { vocabulary } = model.info;
+    const rows = await model.logits([...prompt, ...tokens]);
+    parts.forEach(({ token, logprob }, i) => {
+      const row = rows.subarray((prompt.length + i - 1) * vocabulary).subarray(0, vocabulary);
+      const sum = row.reduce((total, logit) => total + Math.exp(logit), 0);
+      assert.ok(Math.abs(logprob - (row[token] - Math.log(sum))) < 1e-4, `${i}: ${logprob}`);
+    });
   });
 
   test('continues tokens as it does their text', async () => {

@@ -106,7 +106,7 @@ static void tell(hb_session *session, const hb_generate_options *options, story 
     memcpy(out->text + out->length, piece.text.data, piece.text.length);
     out->length += piece.text.length;
     if (piece.token != HB_NO_TOKEN) out->tokens[out->count++] = piece.token;
-    assert_true(piece.logprob <= 0);
+    assert_true(piece.logprob == 0);
     out->finish = piece.finish;
   }
   for (int again = 0; again < 2; again++) {
@@ -175,6 +175,7 @@ static void greedy_tokens_are_the_largest_logits(void **state) {
   hb_model_get_info(model, &info);
   hb_session *told = open_session(CONTEXT), *plain = open_session(CONTEXT);
   hb_generate_options options = plain_options(60);
+  options.logprobs = 1;
   hb_generator *g = open_generator(told, &options);
   hb_piece piece = {0};
   while (piece.finish == HB_FINISH_NONE) {
@@ -190,6 +191,35 @@ static void greedy_tokens_are_the_largest_logits(void **state) {
   hb_generator_destroy(g);
   hb_session_destroy(told);
   hb_session_destroy(plain);
+}
+
+static void asking_for_logprobs_changes_no_token(void **state) {
+  (void)state;
+  NEED_MODEL();
+  hb_piece pieces[2];
+  hb_session *sessions[2];
+  hb_generator *generators[2];
+  for (int i = 0; i < 2; i++) {
+    hb_generate_options options = plain_options(100);
+    options.logprobs = i;
+    options.ignore_end = 1;
+    options.sampler.temperature = 1;
+    options.sampler.repetition_penalty = 1.1f;
+    sessions[i] = open_session(CONTEXT);
+    generators[i] = open_generator(sessions[i], &options);
+  }
+  do {
+    for (int i = 0; i < 2; i++)
+      assert_int_equal(hb_generator_next(generators[i], &pieces[i], NULL), HB_OK);
+    assert_int_equal(pieces[0].token, pieces[1].token);
+    assert_true(pieces[0].logprob == 0);
+    assert_true(pieces[1].logprob < 0);
+    assert_int_equal(pieces[0].finish, pieces[1].finish);
+  } while (pieces[0].finish == HB_FINISH_NONE);
+  for (int i = 0; i < 2; i++) {
+    hb_generator_destroy(generators[i]);
+    hb_session_destroy(sessions[i]);
+  }
 }
 
 static void characters_come_out_whole_whatever_is_sampled(void **state) {
@@ -551,6 +581,7 @@ static void a_session_without_logits_cannot_be_continued(void **state) {
 /* Of every model. */
 #define COMMON_TESTS                                                                               \
   cmocka_unit_test(greedy_tokens_are_the_largest_logits),                                          \
+      cmocka_unit_test(asking_for_logprobs_changes_no_token),                                      \
       cmocka_unit_test(characters_come_out_whole_whatever_is_sampled),                             \
       cmocka_unit_test(a_character_cut_by_the_end_is_given_out_as_replaced),                       \
       cmocka_unit_test(a_prompt_is_a_beginning_unless_it_is_only_bos),                             \

@@ -422,6 +422,36 @@ static void the_logprob_is_that_of_the_raw_logits(void **state) {
   hb_sampler_destroy(s);
 }
 
+/* With every kind of filter, so that each way to a token is taken. */
+static void asking_for_the_logprob_changes_no_token(void **state) {
+  (void)state;
+  const hb_logit_bias bias = {5, 2};
+  float logits[LARGE_VOCABULARY], logprob;
+  make_logits(logits, LARGE_VOCABULARY, 3);
+  for (uint32_t kind = 0; kind < 32; kind++) {
+    hb_sampler_options o = hb_sampler_defaults();
+    o.temperature = kind & 1 ? 1.3f : 0;
+    o.top_k = kind & 2 ? 40 : 0;
+    o.top_p = kind & 4 ? 0.9f : 1;
+    o.min_p = kind & 8 ? 0.02f : 0;
+    if (kind & 16) {
+      o.repetition_penalty = 1.2f;
+      o.biases = &bias;
+      o.bias_count = 1;
+    }
+    hb_sampler *asking = open_sampler(LARGE_VOCABULARY, o);
+    hb_sampler *silent = open_sampler(LARGE_VOCABULARY, o);
+    for (int i = 0; i < 50; i++) {
+      hb_token token = draw(asking, logits, LARGE_VOCABULARY, &logprob);
+      assert_int_equal(draw(silent, logits, LARGE_VOCABULARY, NULL), token);
+      hb_sampler_accept(asking, token);
+      hb_sampler_accept(silent, token);
+    }
+    hb_sampler_destroy(asking);
+    hb_sampler_destroy(silent);
+  }
+}
+
 static void a_seed_gives_the_same_tokens_always(void **state) {
   (void)state;
   static const hb_token expected[] = {217, 250, 284, 140, 37,  60,  113, 100,
@@ -561,6 +591,7 @@ int main(void) {
       cmocka_unit_test(penalties_forget_what_lies_behind_the_window),
       cmocka_unit_test(tokens_outside_the_vocabulary_are_not_counted),
       cmocka_unit_test(the_logprob_is_that_of_the_raw_logits),
+      cmocka_unit_test(asking_for_the_logprob_changes_no_token),
       cmocka_unit_test(a_seed_gives_the_same_tokens_always),
       cmocka_unit_test(different_seeds_give_different_tokens),
       cmocka_unit_test(a_large_vocabulary_is_sampled),
