@@ -98,7 +98,9 @@ typedef struct hb_allocator {
 
 /* How work is spread over threads. `run` calls work(argument, index) once for each index in
  * 0..threads-1, all at the same time, and returns when every call has returned; index 0 may be the
- * calling thread. `yield`, if not NULL, is called by a thread that has waited long at a barrier. A
+ * calling thread. `yield`, if not NULL, is called by a thread that has waited long at a barrier.
+ * `clock`, if not NULL, tells seconds from any start: then steps of a few rows are timed, and
+ * computed by the caller alone while that is faster, as where other programs need the processors. A
  * step whose work - bytes of the model's weights times rows - is below `least_work` is not worth
  * the waiting of one thread for another and is computed by the caller alone; 0: all are divided.
  * Wherever an hb_parallel is asked for, NULL means one thread. Results never depend on it. */
@@ -108,6 +110,7 @@ typedef struct hb_parallel {
   void (*run)(void *context, void (*work)(void *argument, uint32_t index), void *argument);
   void (*yield)(void *context);
   uint64_t least_work;
+  double (*clock)(void *context);
 } hb_parallel;
 
 #define HB_MAX_THREADS 64

@@ -44,6 +44,7 @@ static int compute(const cli_options *options, cli_split split, bool one_nan, ta
   cli_tokens tokens = {0};
   if (!cli_load(&engine, options)) return CLI_FAILED;
   engine.parallel.least_work = 0; /* what is compared should have been divided */
+  engine.parallel.clock = NULL;
   row_writer writer = {engine.info.vocabulary, one_nan, take, context};
   bool ok = cli_input_tokens(&engine, options, &tokens) &&
             cli_open_session(&engine, options, (uint32_t)tokens.count, 0, evaluate_rows(&engine)) &&

@@ -120,6 +120,11 @@ static void end_pool(hb_threads *pool, uint32_t count) {
   free(pool);
 }
 
+static double tell_time(void *context) {
+  (void)context;
+  return hb_clock();
+}
+
 hb_status hb_threads_create(uint32_t count, hb_threads **out, hb_error *error) {
   *out = NULL;
   if (count == 0) count = hb_cpu_count();
@@ -129,7 +134,7 @@ hb_status hb_threads_create(uint32_t count, hb_threads **out, hb_error *error) {
   }
   hb_threads *pool = calloc(1, sizeof *pool);
   if (!pool) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a thread pool");
-  pool->parallel = (hb_parallel){pool, count, run_on_all, yield_turn, LEAST_WORK};
+  pool->parallel = (hb_parallel){pool, count, run_on_all, yield_turn, LEAST_WORK, tell_time};
   pool->spins = count <= hb_cpu_count() ? SPINS : 0;
   if (!mutex_init(&pool->mutex) || !condition_init(&pool->start) ||
       !condition_init(&pool->finish)) {

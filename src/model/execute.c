@@ -298,15 +298,34 @@ static void run_program(void *argument, uint32_t thread) {
   hb_fp_leave(fp);
 }
 
-/* How many threads compute a step of `rows` rows. */
-static uint32_t threads_for(const hb_session *lead, uint32_t rows) {
+static bool is_worth_dividing(const hb_session *lead, uint32_t rows) {
   const hb_parallel *parallel = lead->parallel;
-  if (!parallel || lead->weight_bytes * rows < parallel->least_work) return 1;
-  return parallel->threads;
+  return parallel && parallel->threads > 1 && lead->weight_bytes * rows >= parallel->least_work;
+}
+
+static void run_alone(execution *e) {
+  e->threads = 1;
+  run_program(e, 0);
+}
+
+static void run_together(execution *e) {
+  const hb_parallel *parallel = e->lead->parallel;
+  e->threads = parallel->threads;
+  parallel->run(parallel->context, run_program, e);
+}
+
+static void run_timed(execution *e, hb_pace *pace) {
+  const hb_parallel *parallel = e->lead->parallel;
+  bool together = hb_pace_together(pace);
+  double start = parallel->clock(parallel->context);
+  if (together)
+    run_together(e);
+  else
+    run_alone(e);
+  hb_pace_note(pace, together, parallel->clock(parallel->context) - start);
 }
 
 void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted) {
-  const hb_parallel *parallel = lead->parallel;
   execution e = {
       .lead = lead,
       .model = lead->model,
@@ -314,10 +333,11 @@ void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t w
       .rows = rows,
       .row_count = count,
       .wanted_count = wanted,
-      .threads = threads_for(lead, count),
   };
-  if (e.threads > 1)
-    parallel->run(parallel->context, run_program, &e);
+  if (count == 0 || !is_worth_dividing(lead, count))
+    run_alone(&e);
+  else if (lead->parallel->clock && count <= HB_PACED_ROWS)
+    run_timed(&e, &lead->pace[count - 1]);
   else
-    run_program(&e, 0);
+    run_together(&e);
 }

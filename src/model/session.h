@@ -3,8 +3,12 @@
 #define HB_SESSION_H
 
 #include "model/model.h"
+#include "model/pace.h"
 
 #include <stdatomic.h>
+
+/* Steps of at most so many rows are timed. Larger ones are worth dividing. */
+#define HB_PACED_ROWS 8
 
 /* Where the parts of a session's one block of memory begin, in bytes. */
 typedef struct hb_session_layout {
@@ -44,7 +48,8 @@ struct hb_session {
 
   hb_row *rows; /* [batch], for hb_session_append */
 
-  atomic_uint arrived, phase; /* of the barrier between operations */
+  atomic_uint arrived, phase;  /* of the barrier between operations */
+  hb_pace pace[HB_PACED_ROWS]; /* of steps of 1, 2 .. rows */
 };
 
 /* Runs the model's program over rows[0..count), count <= lead->batch, whose positions stand in

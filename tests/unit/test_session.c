@@ -109,6 +109,7 @@ static void threads_do_not_change_a_bit(void **state) {
     assert_int_equal(hb_threads_create(threads, &pool, &error), HB_OK);
     hb_parallel parallel = *hb_threads_parallel(pool);
     parallel.least_work = 0;
+    parallel.clock = NULL;
     hb_session *session = open_session(TOKENS, TOKENS, &parallel);
     append(session, 0, 50, out);
     for (size_t i = 50; i < TOKENS; i++) append(session, i, 1, out);
@@ -212,7 +213,7 @@ static void a_step_of_less_than_least_work_does_not_leave_the_caller(void **stat
   hb_model_info info;
   hb_model_get_info(model, &info);
   int runs = 0;
-  hb_parallel parallel = {&runs, 2, count_run, NULL, 2 * info.weight_bytes};
+  hb_parallel parallel = {&runs, 2, count_run, NULL, 2 * info.weight_bytes, NULL};
   hb_session *session = open_session(TOKENS, 0, &parallel);
   static float out[TOKENS * VOCABULARY];
   append(session, 0, 1, out);
@@ -222,8 +223,29 @@ static void a_step_of_less_than_least_work_does_not_leave_the_caller(void **stat
   hb_session_destroy(session);
 }
 
+/* A time that passes only while threads work. */
+static int slow_runs;
+
+static double slow_clock(void *context) {
+  (void)context;
+  return slow_runs;
+}
+
+static void threads_that_prove_slow_are_seldom_asked(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  slow_runs = 0;
+  hb_parallel parallel = {&slow_runs, 2, count_run, NULL, 0, slow_clock};
+  hb_session *session = open_session(TOKENS, 0, &parallel);
+  static float out[TOKENS * VOCABULARY];
+  for (size_t i = 0; i < TOKENS; i++) append(session, i, 1, out);
+  assert_in_range(slow_runs, 1, TOKENS / 4);
+  hb_session_destroy(session);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(threads_that_prove_slow_are_seldom_asked),
       cmocka_unit_test(a_text_in_pieces_gives_the_bits_of_the_whole),
       cmocka_unit_test(rewinding_and_appending_again_gives_the_same_bits),
       cmocka_unit_test(rows_of_many_sessions_in_one_step_do_not_mix),
