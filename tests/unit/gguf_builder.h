@@ -5,15 +5,28 @@
 
 #include "support.h"
 
+/* Begins empty, {0}; whoever fills it frees `data`. */
 typedef struct buffer {
-  uint8_t bytes[1 << 20];
-  size_t size;
+  uint8_t *data;
+  size_t size, capacity;
 } buffer;
 
-static inline void put(buffer *b, const void *bytes, size_t count) {
-  assert_true(count <= sizeof b->bytes - b->size);
-  memcpy(b->bytes + b->size, bytes, count);
+static inline void put(buffer *b, const void *data, size_t count) {
+  if (b->size + count > b->capacity) {
+    b->capacity = 2 * (b->size + count);
+    b->data = realloc(b->data, b->capacity);
+    assert_non_null(b->data);
+  }
+  if (count) memcpy(b->data + b->size, data, count);
   b->size += count;
+}
+
+static inline void put_u8(buffer *b, uint8_t v) {
+  put(b, &v, 1);
+}
+
+static inline void put_u16(buffer *b, uint16_t v) {
+  put(b, &v, 2);
 }
 
 static inline void put_u32(buffer *b, uint32_t v) {
@@ -29,6 +42,7 @@ static inline void put_string(buffer *b, const char *text) {
   put(b, text, strlen(text));
 }
 
+/* Begins a file anew. */
 static inline void put_header(buffer *b, uint64_t tensors, uint64_t values) {
   b->size = 0;
   put(b, "GGUF", 4);
@@ -40,6 +54,16 @@ static inline void put_header(buffer *b, uint64_t tensors, uint64_t values) {
 static inline void put_key(buffer *b, const char *key, hb_value_type type) {
   put_string(b, key);
   put_u32(b, type);
+}
+
+static inline void put_key_u8(buffer *b, const char *key, uint8_t v) {
+  put_key(b, key, HB_VALUE_U8);
+  put_u8(b, v);
+}
+
+static inline void put_key_u16(buffer *b, const char *key, uint16_t v) {
+  put_key(b, key, HB_VALUE_U16);
+  put_u16(b, v);
 }
 
 static inline void put_key_u32(buffer *b, const char *key, uint32_t v) {
@@ -76,7 +100,7 @@ static inline void put_tensor(buffer *b, const char *name, uint64_t cols, uint64
 }
 
 static inline void put_padding(buffer *b, size_t alignment) {
-  while (b->size % alignment != 0) put(b, "", 1);
+  while (b->size % alignment != 0) put_u8(b, 0);
 }
 
 #endif

@@ -1,67 +1,9 @@
-/* What the GGUF tests share: bytes put together by hand, an allocator that counts and can fail, and
- * reading a header in pieces. */
+/* What the GGUF tests share: an allocator that counts and can fail, reading a header in pieces. */
 #ifndef HB_TEST_GGUF_SUPPORT_H
 #define HB_TEST_GGUF_SUPPORT_H
 
 #include "gguf/gguf.h"
 #include "support.h"
-
-/* ---- Bytes ---- */
-
-typedef struct bytes {
-  uint8_t *data;
-  size_t size, capacity;
-} bytes;
-
-static inline void put(bytes *b, const void *data, size_t count) {
-  if (b->size + count > b->capacity) {
-    b->capacity = 2 * (b->size + count);
-    b->data = realloc(b->data, b->capacity);
-    assert_non_null(b->data);
-  }
-  if (count) memcpy(b->data + b->size, data, count);
-  b->size += count;
-}
-
-/* The low `width` bytes of a number, little-endian. */
-static inline void put_number(bytes *b, uint64_t value, int width) {
-  for (int i = 0; i < width; i++) {
-    uint8_t byte = (uint8_t)(value >> 8 * i);
-    put(b, &byte, 1);
-  }
-}
-
-static inline void put_text(bytes *b, const char *text) {
-  put_number(b, strlen(text), 8);
-  put(b, text, strlen(text));
-}
-
-static inline void put_start(bytes *b, uint64_t tensors, uint64_t keys) {
-  put(b, "GGUF", 4);
-  put_number(b, 3, 4);
-  put_number(b, tensors, 8);
-  put_number(b, keys, 8);
-}
-
-static inline void put_key(bytes *b, const char *key, hb_value_type type, uint64_t value,
-                           int width) {
-  put_text(b, key);
-  put_number(b, type, 4);
-  put_number(b, value, width);
-}
-
-/* A tensor of `count` F32 values. */
-static inline void put_tensor(bytes *b, const char *name, uint64_t count, uint64_t offset) {
-  put_text(b, name);
-  put_number(b, 1, 4);
-  put_number(b, count, 8);
-  put_number(b, HB_TYPE_F32, 4);
-  put_number(b, offset, 8);
-}
-
-static inline void put_zeros_to(bytes *b, size_t alignment) {
-  while (b->size % alignment != 0) put_number(b, 0, 1);
-}
 
 /* ---- Memory ---- */
 

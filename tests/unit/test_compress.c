@@ -152,7 +152,7 @@ static float made_value(size_t tensor, size_t i) {
 /* A file of tensors, the first of which has that number: F32 ones with values, others of zeros. */
 static gguf_file make_bytes(const made_tensor *tensors, size_t first, size_t count, uint64_t keys,
                             void (*put_keys)(buffer *)) {
-  static buffer b;
+  buffer b = {0};
   uint64_t offset = 0, bytes[MAX_MADE];
   put_header(&b, count, keys);
   if (put_keys) put_keys(&b);
@@ -175,10 +175,7 @@ static gguf_file make_bytes(const made_tensor *tensors, size_t first, size_t cou
     }
     put_padding(&b, 32);
   }
-  gguf_file f = {malloc(b.size), b.size, NULL};
-  assert_non_null(f.bytes);
-  memcpy(f.bytes, b.bytes, b.size);
-  return f;
+  return (gguf_file){b.data, b.size, NULL};
 }
 
 static gguf_file make_file(const made_tensor *tensors, size_t count, uint64_t keys,

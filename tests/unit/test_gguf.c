@@ -1,4 +1,5 @@
 /* Sound GGUF files: values of every type, tensors, shards, names. */
+#include "gguf_builder.h"
 #include "gguf_support.h"
 
 #define EVERY_VALUE "tests/fuzz/seeds/gguf/ok-every-value"
@@ -168,11 +169,11 @@ static void names_of_the_same_hash_are_told_apart(void **state) {
   (void)state;
   char first[16], second[16];
   find_collision(first, second);
-  bytes b = {0};
-  put_start(&b, 0, 3);
-  put_key(&b, first, HB_VALUE_U8, 1, 1);
-  put_key(&b, "other", HB_VALUE_U8, 2, 1);
-  put_key(&b, second, HB_VALUE_U8, 3, 1);
+  buffer b = {0};
+  put_header(&b, 0, 3);
+  put_key_u8(&b, first, 1);
+  put_key_u8(&b, "other", 2);
+  put_key_u8(&b, second, 3);
   hb_gguf *g = open_gguf(b.data, b.size);
   assert_ptr_equal(hb_gguf_value(g, first), hb_gguf_value_at(g, 0));
   assert_ptr_equal(hb_gguf_value(g, second), hb_gguf_value_at(g, 2));
@@ -183,15 +184,15 @@ static void names_of_the_same_hash_are_told_apart(void **state) {
 static void every_one_of_many_names_is_found(void **state) {
   (void)state;
   for (unsigned count = 0; count < 70; count += count < 9 ? 1 : 13) {
-    bytes b = {0};
+    buffer b = {0};
     char name[16];
-    put_start(&b, count, 0);
+    put_header(&b, count, 0);
     for (unsigned i = 0; i < count; i++) {
       snprintf(name, sizeof name, "t%u", i * 7);
-      put_tensor(&b, name, 8, 32 * i);
+      put_tensor(&b, name, 8, 0, HB_TYPE_F32, 32 * i);
     }
-    put_zeros_to(&b, 32);
-    for (unsigned i = 0; i < 32 * count; i++) put_number(&b, 0, 1);
+    put_padding(&b, 32);
+    for (unsigned i = 0; i < 32 * count; i++) put_u8(&b, 0);
     hb_gguf *g = open_gguf(b.data, b.size);
     for (unsigned i = 0; i < count; i++) {
       snprintf(name, sizeof name, "t%u", i * 7);
@@ -206,23 +207,24 @@ static void every_one_of_many_names_is_found(void **state) {
 /* ---- Shards ---- */
 
 /* A shard of a split model with its tensors, each of 8 values, named by one letter. */
-static bytes make_shard(uint64_t number, uint64_t count, uint64_t total, const char *tensors) {
-  bytes b = {0};
+static buffer make_shard(uint16_t number, uint16_t count, uint32_t total, const char *tensors) {
+  buffer b = {0};
   char name[2] = {0};
-  put_start(&b, strlen(tensors), 3);
-  put_key(&b, "split.no", HB_VALUE_U16, number, 2);
-  put_key(&b, "split.count", HB_VALUE_U16, count, 2);
-  put_key(&b, "split.tensors.count", HB_VALUE_I32, total, 4);
+  put_header(&b, strlen(tensors), 3);
+  put_key_u16(&b, "split.no", number);
+  put_key_u16(&b, "split.count", count);
+  put_key(&b, "split.tensors.count", HB_VALUE_I32);
+  put_u32(&b, total);
   for (uint64_t i = 0; tensors[i]; i++) {
     name[0] = tensors[i];
-    put_tensor(&b, name, 8, 32 * i);
+    put_tensor(&b, name, 8, 0, HB_TYPE_F32, 32 * i);
   }
-  if (*tensors) put_zeros_to(&b, 32);
-  for (size_t i = 0; i < 8 * strlen(tensors); i++) put_number(&b, i, 4);
+  if (*tensors) put_padding(&b, 32);
+  for (size_t i = 0; i < 8 * strlen(tensors); i++) put_u32(&b, (uint32_t)i);
   return b;
 }
 
-static hb_status feed_shard(hb_gguf *g, bytes shard, hb_error *error) {
+static hb_status feed_shard(hb_gguf *g, buffer shard, hb_error *error) {
   size_t taken;
   hb_status status = hb_gguf_begin_shard(g, shard.size, error);
   if (status == HB_OK) status = feed_pieces(g, shard.data, shard.size, 33, &taken, error);
@@ -261,7 +263,8 @@ static void tensors_of_all_shards_are_listed_one_after_the_other(void **state) {
 static void shards_that_do_not_belong_together_are_refused(void **state) {
   (void)state;
   static const struct {
-    uint64_t number, count, total;
+    uint16_t number, count;
+    uint32_t total;
     const char *tensors;
     hb_status status;
     const char *message;
@@ -276,7 +279,7 @@ static void shards_that_do_not_belong_together_are_refused(void **state) {
     hb_error error = {0};
     assert_int_equal(hb_gguf_create(NULL, &g, NULL), HB_OK);
     assert_int_equal(feed_shard(g, make_shard(0, 3, 3, "a"), &error), HB_OK);
-    bytes shard = make_shard(rows[i].number, rows[i].count, rows[i].total, rows[i].tensors);
+    buffer shard = make_shard(rows[i].number, rows[i].count, rows[i].total, rows[i].tensors);
     assert_int_equal(feed_shard(g, shard, &error), rows[i].status);
     assert_string_equal(error.message, rows[i].message);
     hb_gguf_destroy(g);

@@ -1,4 +1,5 @@
 /* Hostile files. tests/fuzz/seeds/gguf holds them, tests/fuzz/gguf.json says how each must end. */
+#include "gguf_builder.h"
 #include "gguf_support.h"
 #include "seeds.h"
 
@@ -145,15 +146,15 @@ static void a_reader_that_failed_takes_nothing_more(void **state) {
 static void many_keys_are_compared_in_little_time(void **state) {
   (void)state;
   enum { KEYS = 300000 };
-  bytes b = {0};
+  buffer b = {0};
   size_t taken;
   hb_error error;
   hb_gguf *g;
-  put_start(&b, 0, KEYS + 1);
+  put_header(&b, 0, KEYS + 1);
   for (int i = 0; i <= KEYS; i++) {
     char key[64];
     snprintf(key, sizeof key, "some.long.name.that.all.keys.begin.with.%d", i % KEYS);
-    put_key(&b, key, HB_VALUE_U8, 0, 1);
+    put_key_u8(&b, key, 0);
   }
   assert_int_equal(hb_gguf_create(NULL, &g, NULL), HB_OK);
   assert_int_equal(hb_gguf_begin_shard(g, b.size, NULL), HB_OK);
@@ -168,21 +169,15 @@ static void many_keys_are_compared_in_little_time(void **state) {
 static void byte_after_byte_takes_linear_time(void **state) {
   (void)state;
   enum { STRINGS = 200000, BYTES = 2000000 };
-  bytes b = {0};
+  buffer b = {0};
   size_t taken;
   hb_error error;
   hb_gguf *g;
-  put_start(&b, 0, 2);
-  put_text(&b, "strings");
-  put_number(&b, HB_VALUE_ARRAY, 4);
-  put_number(&b, HB_VALUE_STRING, 4);
-  put_number(&b, STRINGS, 8);
-  for (int i = 0; i < STRINGS; i++) put_text(&b, "x");
-  put_text(&b, "bytes");
-  put_number(&b, HB_VALUE_ARRAY, 4);
-  put_number(&b, HB_VALUE_U8, 4);
-  put_number(&b, BYTES, 8);
-  for (int i = 0; i < BYTES; i++) put_number(&b, 7, 1);
+  put_header(&b, 0, 2);
+  put_key_array(&b, "strings", HB_VALUE_STRING, STRINGS);
+  for (int i = 0; i < STRINGS; i++) put_string(&b, "x");
+  put_key_array(&b, "bytes", HB_VALUE_U8, BYTES);
+  for (int i = 0; i < BYTES; i++) put_u8(&b, 7);
   assert_int_equal(hb_gguf_create(NULL, &g, NULL), HB_OK);
   assert_int_equal(hb_gguf_begin_shard(g, HB_SIZE_UNKNOWN, NULL), HB_OK);
   assert_int_equal(feed_pieces(g, b.data, b.size, 1, &taken, &error), HB_OK);

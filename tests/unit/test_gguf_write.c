@@ -1,10 +1,11 @@
 /* Written GGUF files: what was set is read back, and real files are rebuilt byte for byte. */
 #include "gguf/write.h"
+#include "gguf_builder.h"
 #include "gguf_support.h"
 
 /* A sink into memory, which fails behind `limit` bytes. */
 typedef struct target {
-  bytes out;
+  buffer out;
   size_t limit;
 } target;
 
@@ -161,13 +162,13 @@ static void every_kind_of_value_is_read_back(void **state) {
 
 static void keys_are_copied_replaced_in_place_and_removed(void **state) {
   (void)state;
-  bytes b = {0};
-  put_start(&b, 0, 5);
-  put_key(&b, "first", HB_VALUE_U8, 1, 1);
-  put_key(&b, "split.count", HB_VALUE_U16, 1, 2);
-  put_key(&b, "second", HB_VALUE_U8, 2, 1);
-  put_key(&b, "third", HB_VALUE_U8, 3, 1);
-  put_key(&b, "fourth", HB_VALUE_U8, 4, 1);
+  buffer b = {0};
+  put_header(&b, 0, 5);
+  put_key_u8(&b, "first", 1);
+  put_key_u16(&b, "split.count", 1);
+  put_key_u8(&b, "second", 2);
+  put_key_u8(&b, "third", 3);
+  put_key_u8(&b, "fourth", 4);
   hb_gguf *from = open_gguf(b.data, b.size);
   target t;
   hb_gguf_writer *w = open_writer(&t, NULL);

@@ -75,13 +75,13 @@ static void write_phi3(buffer *head, buffer *data) {
   copy_tensor(head, data, "output.weight", 0, WIDTH, VOCABULARY);
   for (int layer = 0; layer < LAYERS; layer++) put_layer(head, data, layer);
   put_padding(head, 32);
-  put(head, data->bytes, data->size);
+  put(head, data->data, data->size);
 }
 
 static void a_llama_written_as_phi3_gives_the_logits_of_llama(void **state) {
   (void)state;
   NEED_SHARED(MODEL);
-  static buffer head, data;
+  buffer head = {0}, data = {0};
   size_t size;
   hb_error error;
   hb_load_options options = {.isa = HB_ISA_SCALAR, .header_only = 1};
@@ -94,8 +94,10 @@ static void a_llama_written_as_phi3_gives_the_logits_of_llama(void **state) {
   free(source_bytes);
 
   hb_model *model;
-  if (load_bytes(head.bytes, head.size, HB_ISA_SCALAR, &model, &error) != HB_OK)
+  if (load_bytes(head.data, head.size, HB_ISA_SCALAR, &model, &error) != HB_OK)
     fail_msg("%s", error.message);
+  free(head.data);
+  free(data.data);
   static const hb_token tokens[] = {1,  403, 407, 261, 378, 432, 429, 365, 282, 300,
                                     12, 500, 33,  77,  211, 309, 418, 11,  64,  490};
   hb_session *session;

@@ -62,7 +62,7 @@ static hb_status open_file(hb_error *error) {
   bool done;
   assert_int_equal(hb_gguf_create(NULL, &gguf, error), HB_OK);
   assert_int_equal(hb_gguf_begin_shard(gguf, file.size, error), HB_OK);
-  assert_int_equal(hb_gguf_feed(gguf, file.bytes, file.size, &used, &done, error), HB_OK);
+  assert_int_equal(hb_gguf_feed(gguf, file.data, file.size, &used, &done, error), HB_OK);
   assert_true(done);
   return hb_tokenizer_create(gguf, NULL, &tokenizer, error);
 }
