@@ -115,8 +115,8 @@ HB_INLINE rowb rowb_or_bits(rowb codes, rowb bits, int left, int mask) {
   return wasm_v128_or(codes, wasm_v128_and(shifted, wasm_i8x16_splat((int8_t)mask)));
 }
 
-/* Brings 5th bits of a chunk to where those of the chunk before were. As the loop over the chunks is
- * rolled, rowb_or_bits would shift by variables, which takes engines 5 instructions. */
+/* Brings 5th bits of a chunk to where those of the chunk before were. As the loop over the chunks
+ * is rolled, rowb_or_bits would shift by variables, which takes engines 5 instructions. */
 #define ROW_NEXT_BITS(bits) wasm_u16x8_shr(bits, 1)
 
 HB_INLINE rowb rowb_signed(rowb a) {
