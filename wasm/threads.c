@@ -48,8 +48,17 @@ static void yield(void *context) {
   sleep_while_equal(&pool->never, 0, YIELD_NS);
 }
 
+/* Milliseconds, told by JavaScript. */
+__attribute__((import_module("env"), import_name("now"))) double hb_wasm_now(void);
+
+static double tell_time(void *context) {
+  (void)context;
+  return hb_wasm_now() * 1e-3;
+}
+
 void hb_pool_init(hb_pool *pool, uint32_t threads, uint32_t least_work) {
-  pool->parallel = (hb_parallel){pool, threads, run, yield, least_work};
+  pool->parallel = (hb_parallel){pool, threads, run, yield, least_work, NULL};
+  if (least_work > 0) pool->parallel.clock = tell_time;
 }
 
 _Noreturn void hb_pool_loop(hb_pool *pool, uint32_t index) {

@@ -17,8 +17,9 @@ typedef struct hb_pool {
   hb_parallel parallel;
 } hb_pool;
 
-/* Prepares a zeroed pool; `threads` counts the calling one, `least_work` is hb_parallel's. Each of
- * the others must enter hb_pool_loop before the pool is first used. */
+/* Prepares a zeroed pool; `threads` counts the calling one, `least_work` is hb_parallel's; with 0
+ * all steps are divided, whether or not that is faster. Each of the other threads must enter
+ * hb_pool_loop before the pool is first used. */
 void hb_pool_init(hb_pool *pool, uint32_t threads, uint32_t least_work);
 
 /* The life of the worker `index` (1 ..): never returns, the host ends it. */

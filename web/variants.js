@@ -220,6 +220,11 @@ export async function makeMachine({ threads, isa, divideAll }, startThreads) {
   throw last;
 }
 
+/** What a module is given; those with threads time their steps. @param {WebAssembly.Memory} memory */
+export function imports(memory) {
+  return { env: { memory, now: () => performance.now() } };
+}
+
 /**
  * @param {Variant} variant
  * @param {number} count
@@ -231,7 +236,7 @@ async function build(variant, count, wantedIsa, divideAll, startThreads) {
   const module = await compileModule(MODULES[variant]());
   const threaded = variant.endsWith('-threads');
   const memory = makeMemory(threaded);
-  const core = new Core(await WebAssembly.instantiate(module, { env: { memory } }), memory);
+  const core = new Core(await WebAssembly.instantiate(module, imports(memory)), memory);
   const isa = wantedIsa ?? core.call('hb_isa_best');
   core.check('hb_selftest', isa, core.call('hb_wasm_allocator'));
   if (!threaded) return { core, variant, isa, parallel: 0, threads: 1 };
@@ -259,7 +264,7 @@ async function build(variant, count, wantedIsa, divideAll, startThreads) {
  * @param {() => void} ready
  */
 export function joinCrew(module, memory, plan, ready) {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const { exports } = new WebAssembly.Instance(module, imports(memory));
   const { __stack_pointer, __wasm_init_tls, hb_wasm_worker_loop } = /** @type {any} */ (exports);
   __stack_pointer.value = plan.stackTop;
   __wasm_init_tls(plan.tls);
