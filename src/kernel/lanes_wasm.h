@@ -53,8 +53,18 @@ LANES_INLINE v128_t load4_f16(const uint16_t *from) {
   return wasm_v128_or(value, wasm_f32x4_mul(wasm_f32x4_mul(value, up), down));
 }
 
+/* The halves of a number are made 8 at once: `high` has the sign, the exponent and 7 bits.
+ * Infinities and NaN get the exponent of f32 before the product, which leaves them alone. */
 LANES_INLINE f32x8 f32x8_load_f16(const uint16_t *from) {
-  return (f32x8){load4_f16(from), load4_f16(from + 4)};
+  v128_t half = wasm_v128_load(from), up = wasm_f32x4_const_splat(0x1p112f);
+  v128_t exponent = wasm_i16x8_const_splat(0x7c00);
+  v128_t infinite = wasm_i16x8_eq(wasm_v128_and(half, exponent), exponent);
+  v128_t high =
+      wasm_v128_or(wasm_v128_and(wasm_i16x8_shr(half, 3), wasm_i16x8_const_splat((int16_t)0x8fff)),
+                   wasm_v128_and(infinite, wasm_i16x8_const_splat(0x7000)));
+  v128_t low = wasm_i16x8_shl(half, 13);
+  return (f32x8){wasm_f32x4_mul(wasm_i16x8_shuffle(low, high, 0, 8, 1, 9, 2, 10, 3, 11), up),
+                 wasm_f32x4_mul(wasm_i16x8_shuffle(low, high, 4, 12, 5, 13, 6, 14, 7, 15), up)};
 }
 
 LANES_INLINE void f32x8_store_f16(uint16_t *to, f32x8 a) {
