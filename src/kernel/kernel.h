@@ -25,7 +25,6 @@ typedef struct hb_matrix {
   hb_type type; /* in the file */
   uint32_t rows;
   uint32_t cols;
-  bool has_min_i8; /* a Q8_0 weight is -128: the relaxed SIMD kernel must take the exact path */
   uint64_t bytes;  /* of data */
   uint8_t *data;   /* 64-byte aligned */
 } hb_matrix;
@@ -35,8 +34,8 @@ typedef struct hb_matrix {
 bool hb_packed_size(hb_type type, uint64_t rows, uint64_t cols, uint64_t *bytes);
 
 /* Packs rows 16*group .. (as many as the group has) from their GGUF form, `raw`, row after row,
- * into m->data. Lossless. May set m->has_min_i8. */
-void hb_pack_group(hb_matrix *m, size_t group, const void *raw);
+ * into m->data. Lossless. */
+void hb_pack_group(const hb_matrix *m, size_t group, const void *raw);
 
 /* Decodes one row to f32[cols], bit for bit what the type's reference decoder gives. */
 void hb_unpack_row(const hb_matrix *m, size_t row, float *out);

@@ -11,8 +11,7 @@ typedef struct strip {
   size_t packed_bytes; /* of 16 rows of a GGUF block */
 } strip;
 
-/* Packs a strip; true if a code of one byte is -128. */
-typedef bool strip_packer(const strip *s);
+typedef void strip_packer(const strip *s);
 
 typedef void row_packer(const uint8_t *in, uint8_t *out, size_t row);
 
@@ -23,14 +22,14 @@ HB_INLINE void pack_block(const strip *s, size_t block, row_packer *pack_row) {
 }
 
 #define STRIP_PACKER(type)                                                                         \
-  static bool pack_##type(const strip *s) {                                                        \
+  static void pack_##type(const strip *s) {                                                        \
     for (size_t i = 0; i < s->blocks; i++) pack_block(s, i, row_##type);                           \
-    return false;                                                                                  \
   }
 STRIP_PACKER(q4_0)
 STRIP_PACKER(q4_1)
 STRIP_PACKER(q5_0)
 STRIP_PACKER(q5_1)
+STRIP_PACKER(q8_0)
 STRIP_PACKER(mxfp4)
 STRIP_PACKER(q2_k)
 STRIP_PACKER(q3_k)
@@ -40,16 +39,6 @@ STRIP_PACKER(q6_k)
 STRIP_PACKER(iq4_xs)
 STRIP_PACKER(tq1_0)
 STRIP_PACKER(tq2_0)
-
-static bool pack_q8_0(const strip *s) {
-  uint8_t found = 0;
-  for (size_t i = 0; i < s->blocks; i++) {
-    pack_block(s, i, row_q8_0);
-    const uint8_t *codes = s->out + i * s->packed_bytes + 2 * HB_GROUP;
-    for (size_t j = 0; j < 8 * CHUNK; j++) found |= codes[j] == 0x80;
-  }
-  return found != 0;
-}
 
 /* ---- Types --------------------------------------------------------------------------------- */
 
@@ -205,7 +194,7 @@ static void get_part(hb_packing p, const uint8_t *block, size_t index, size_t ro
   }
 }
 
-void hb_pack_group(hb_matrix *m, size_t group, const void *raw) {
+void hb_pack_group(const hb_matrix *m, size_t group, const void *raw) {
   const uint8_t *in = (const uint8_t *)raw;
   size_t first = group * HB_GROUP;
   size_t rows = m->rows - first < HB_GROUP ? m->rows - first : HB_GROUP;
@@ -228,7 +217,7 @@ void hb_pack_group(hb_matrix *m, size_t group, const void *raw) {
   };
   s.out = m->data + group * s.blocks * s.packed_bytes;
   if (rows < HB_GROUP) memset(s.out, 0, s.blocks * s.packed_bytes);
-  if (layout->pack(&s)) m->has_min_i8 = true;
+  layout->pack(&s);
 }
 
 void hb_unpack_row(const hb_matrix *m, size_t row, float *out) {

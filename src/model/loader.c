@@ -143,22 +143,19 @@ static size_t group_count(const hb_weight *w) {
 
 /* Whole groups that have arrived, in the form of the file. */
 typedef struct arrival {
-  hb_matrix *matrix;
+  const hb_matrix *matrix;
   const uint8_t *raw;
   size_t group_bytes; /* of each but the matrix's last */
   size_t first, count;
   uint32_t threads;
-  bool has_min_i8[HB_MAX_THREADS];
 } arrival;
 
 /* Packs the share of one thread. */
 static void pack_share(void *argument, uint32_t index) {
-  arrival *a = argument;
-  hb_matrix matrix = *a->matrix; /* whose has_min_i8 is this thread's */
+  const arrival *a = argument;
   size_t begin = a->count * index / a->threads, end = a->count * (index + 1) / a->threads;
   for (size_t i = begin; i < end; i++)
-    hb_pack_group(&matrix, a->first + i, a->raw + i * a->group_bytes);
-  a->has_min_i8[index] = matrix.has_min_i8;
+    hb_pack_group(a->matrix, a->first + i, a->raw + i * a->group_bytes);
 }
 
 /* `count` whole groups from `first` on. */
@@ -168,13 +165,12 @@ static void place_groups(const hb_loader *l, hb_weight *w, size_t first, size_t 
     hb_traits(w->matrix.type)->decode(raw, w->vector, (size_t)w->cols);
     return;
   }
-  arrival a = {&w->matrix, raw, (size_t)group_bytes(w, 0), first, count, 1, {false}};
+  arrival a = {&w->matrix, raw, (size_t)group_bytes(w, 0), first, count, 1};
   if (l->parallel && a.group_bytes * count >= WORTH_DIVIDING) a.threads = l->parallel->threads;
   if (a.threads > 1)
     l->parallel->run(l->parallel->context, pack_share, &a);
   else
     pack_share(&a, 0);
-  for (uint32_t i = 0; i < a.threads; i++) w->matrix.has_min_i8 |= a.has_min_i8[i];
 }
 
 /* How many groups, from the next on, lie whole in `count` bytes; *used of them. */

@@ -62,7 +62,6 @@ static void assert_same_weights(const hb_model *a, const hb_model *b) {
     assert_int_equal(x->present, y->present);
     if (!x->present) continue;
     assert_int_equal(x->matrix.bytes, y->matrix.bytes);
-    assert_int_equal(x->matrix.has_min_i8, y->matrix.has_min_i8);
     if (x->vector)
       assert_memory_equal(x->vector, y->vector, x->matrix.bytes);
     else

@@ -74,23 +74,6 @@ static void packed_bytes_are_those_of_the_description(void **unused) {
   }
 }
 
-static void a_code_of_minus_128_is_found_wherever_it_is(void **unused) {
-  (void)unused;
-  enum { BLOCKS = 3 };
-  static uint8_t raw[HB_GROUP * BLOCKS * 34];
-  for (size_t at = 0; at < sizeof raw; at++) {
-    memset(raw, 0x80, sizeof raw);
-    for (size_t i = 0; i < sizeof raw; i++)
-      if (i % 34 >= 2) raw[i] = i % 2 ? 0x7f : 0x81;
-    hb_matrix m = packed_matrix(HB_TYPE_Q8_0, HB_GROUP, BLOCKS * 32, raw, BLOCKS * 34);
-    assert_false(m.has_min_i8);
-    raw[at] = 0x80;
-    hb_pack_group(&m, 0, raw);
-    assert_int_equal(m.has_min_i8, at % 34 >= 2);
-    free(m.data);
-  }
-}
-
 static void float_rows_come_back_as_they_were(void **unused) {
   (void)unused;
   static const hb_type types[] = {HB_TYPE_F32, HB_TYPE_F16, HB_TYPE_BF16};
@@ -158,7 +141,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unpacked_rows_equal_the_reference_decoder),
       cmocka_unit_test(packed_bytes_are_those_of_the_description),
-      cmocka_unit_test(a_code_of_minus_128_is_found_wherever_it_is),
       cmocka_unit_test(float_rows_come_back_as_they_were),
       cmocka_unit_test(the_rows_that_fill_the_last_group_are_zeros),
       cmocka_unit_test(sizes_are_checked),
