@@ -25,8 +25,8 @@ typedef struct hb_matrix {
   hb_type type; /* in the file */
   uint32_t rows;
   uint32_t cols;
-  uint64_t bytes;  /* of data */
-  uint8_t *data;   /* 64-byte aligned */
+  uint64_t bytes; /* of data */
+  uint8_t *data;  /* 64-byte aligned */
 } hb_matrix;
 
 /* Bytes of a packed matrix; false if the type has no kernel, cols is no multiple of its block, or
