@@ -131,6 +131,13 @@ hb_status hb_fail(hb_error *error, hb_status status, uint64_t offset, const char
   return status;
 }
 
+hb_status hb_check_parallel(const hb_parallel *parallel, hb_error *error) {
+  if (!parallel || (parallel->threads >= 1 && parallel->threads <= HB_MAX_THREADS && parallel->run))
+    return HB_OK;
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
+                 (uint64_t)HB_MAX_THREADS);
+}
+
 const char *hb_status_text(hb_status status) {
   switch (status) {
 #define HB_STATUS_CASE(name, number, js, text)                                                     \

@@ -52,6 +52,9 @@ hb_status hb_fail(hb_error *error, hb_status status, uint64_t offset, const char
  * needs. */
 size_t hb_format(char *out, size_t capacity, const char *format, ...);
 
+/* Whether what a caller passes as threads, NULL or not, can be used. */
+hb_status hb_check_parallel(const hb_parallel *parallel, hb_error *error);
+
 /* Returns from the calling function with the status of `call` unless it is HB_OK. */
 #define HB_TRY(call)                                                                               \
   do {                                                                                             \

@@ -172,9 +172,7 @@ hb_status hb_probe_create(const hb_probe_options *options, hb_probe **out, hb_er
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(options->isa));
   const hb_parallel *parallel = options->parallel;
-  if (parallel && (parallel->threads < 1 || parallel->threads > HB_MAX_THREADS || !parallel->run))
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
-                   (uint64_t)HB_MAX_THREADS);
+  HB_TRY(hb_check_parallel(parallel, error));
   hb_probe *p = hb_allocate_zero(options->allocator, sizeof *p);
   if (!p) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a probe");
   p->o = *options;

@@ -38,9 +38,7 @@ hb_status hb_loader_create(const hb_load_options *options, hb_loader **out, hb_e
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(options->isa));
   const hb_parallel *parallel = options->parallel;
-  if (parallel && (parallel->threads < 1 || parallel->threads > HB_MAX_THREADS || !parallel->run))
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
-                   (uint64_t)HB_MAX_THREADS);
+  HB_TRY(hb_check_parallel(parallel, error));
   hb_loader *l = hb_allocate_zero(options->allocator, sizeof *l);
   hb_model *m = hb_allocate_zero(options->allocator, sizeof *m);
   hb_status status = HB_MEMORY;

@@ -60,9 +60,7 @@ static hb_status plan(const hb_model *model, const hb_session_options *options, 
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "batch and logit rows are at most %u",
                    (uint64_t)MAX_BATCH);
   const hb_parallel *parallel = options->parallel;
-  if (parallel && (parallel->threads < 1 || parallel->threads > HB_MAX_THREADS || !parallel->run))
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "threads must be 1..%u",
-                   (uint64_t)HB_MAX_THREADS);
+  HB_TRY(hb_check_parallel(parallel, error));
   *s = (hb_session){
       .allocator = options->allocator,
       .parallel = parallel,
