@@ -99,6 +99,29 @@ static void rows_of_many_sessions_in_one_step_do_not_mix(void **state) {
   for (size_t s = 0; s < 3; s++) hb_session_destroy(sessions[s]);
 }
 
+static void rows_whose_logits_nobody_wants_change_nothing(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  const float *whole = logits_whole();
+  hb_error error;
+  hb_threads *pool;
+  assert_int_equal(hb_threads_create(2, &pool, &error), HB_OK);
+  hb_parallel parallel = *hb_threads_parallel(pool);
+  parallel.least_work = 0;
+  for (size_t every = 2; every < TOKENS; every *= 3) {
+    hb_session *session = open_session(TOKENS, TOKENS, &parallel);
+    hb_row rows[TOKENS];
+    for (size_t i = 0; i < TOKENS; i++)
+      rows[i] = (hb_row){session, token_at(i), i % every == every - 1};
+    assert_int_equal(hb_step(session, rows, TOKENS, &error), HB_OK);
+    for (size_t i = every - 1, wanted = 0; i < TOKENS; i += every, wanted++)
+      assert_memory_equal(hb_session_logits(session, wanted), whole + i * VOCABULARY,
+                          VOCABULARY * sizeof *whole);
+    hb_session_destroy(session);
+  }
+  hb_threads_destroy(pool);
+}
+
 static void threads_do_not_change_a_bit(void **state) {
   (void)state;
   NEED_SHARED(MODEL);
@@ -249,6 +272,7 @@ int main(void) {
       cmocka_unit_test(a_text_in_pieces_gives_the_bits_of_the_whole),
       cmocka_unit_test(rewinding_and_appending_again_gives_the_same_bits),
       cmocka_unit_test(rows_of_many_sessions_in_one_step_do_not_mix),
+      cmocka_unit_test(rows_whose_logits_nobody_wants_change_nothing),
       cmocka_unit_test(threads_do_not_change_a_bit),
       cmocka_unit_test(every_instruction_set_gives_the_same_bits),
       cmocka_unit_test(a_full_context_is_an_error_and_moves_nothing),
