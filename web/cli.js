@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benchAllKernels, benchModel } from './cli-bench.js';
-import { HalfbyteError, defaultModel, inspect, load } from './index.js';
+import { ArgumentError, HalfbyteError, defaultModel, inspect, load } from './index.js';
 import { parityHash } from './parity.js';
 
 const FAILED = 1;
@@ -551,7 +551,7 @@ async function main([name, ...args]) {
     }
     if (!(error instanceof HalfbyteError)) throw error;
     process.stderr.write(`halfbyte: ${error.message}\n`);
-    return FAILED;
+    return error instanceof ArgumentError ? USAGE : FAILED;
   }
 }
 

@@ -310,6 +310,20 @@ static int measure(bench *b) {
   return cli_finish_output(CLI_OK);
 }
 
+/* A shape or type that no model can have is a wrong option. */
+static int check_shape(const cli_options *options) {
+  hb_synthetic *synthetic;
+  hb_error error;
+  hb_status status = hb_synthetic_create(NULL, options->shape, options->weights,
+                                         options->weight_seed, &synthetic, &error);
+  if (status == HB_OK) {
+    hb_synthetic_destroy(synthetic);
+    return CLI_OK;
+  }
+  cli_fail_error(&error);
+  return status == HB_ARGUMENT ? CLI_USAGE : CLI_FAILED;
+}
+
 static int run(const cli_options *options) {
   thread_counts counts;
   if (!bench_thread_counts(options->thread_counts, &counts)) return CLI_USAGE;
@@ -320,6 +334,8 @@ static int run(const cli_options *options) {
   }
   if (!hb_isa_available(options->isa))
     return cli_fail("this machine or build has no %s", hb_isa_name(options->isa));
+  int wrong = options->shape ? check_shape(options) : CLI_OK;
+  if (wrong) return wrong;
   bench *b = calloc(1, sizeof *b);
   if (!b) return cli_fail("no memory");
   b->options = options;

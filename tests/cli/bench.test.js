@@ -78,6 +78,8 @@ for (const [args, message] of [
   [['-m', defaultModel, '--kernels'], /takes no model/],
   [['--kernels', '--type', 'q4_k_m'], /knows no type q4_k_m/],
   [['--kernels', '--type', 'iq2_s'], /knows no type iq2_s/],
+  [['--shape', 'nosuchshape'], /nosuchshape/],
+  [['--shape', 'smollm2-135m', '--type', 'q9'], /q9/],
   [['-m', defaultModel, '-t', '0'], /-t takes/],
   [['-m', defaultModel, '-t', '1,'], /-t takes/],
   [['-m', defaultModel, '-t', '1,2,3,4,5,6,7,8,9'], /-t takes/],
@@ -87,9 +89,3 @@ for (const [args, message] of [
     assert.equal(code, 2);
     assert.match(err, message);
   });
-
-test('an unknown shape fails and is named', () => {
-  const { code, err } = halfbyte(['bench', '--shape', 'nosuchshape']);
-  assert.equal(code, 1);
-  assert.match(err, /nosuchshape/);
-});

@@ -140,8 +140,8 @@ describe('halfbyte bench', () => {
       [['--shape', SHAPE, '-m', modelPath], 2, /either -m or --shape/],
       [['--kernels', '--shape', SHAPE], 2, /takes no model/],
       [['-t', 'all'], 2, /--threads takes numbers/],
-      [['--shape', 'big'], 1, /shape big/],
-      [['-p', '0'], 1, /prompt must be/],
+      [['--shape', 'big'], 2, /shape big/],
+      [['-p', '0'], 2, /prompt must be/],
     ]) {
       const result = await cli('bench', ...flags);
       assert.equal(result.code, code, flags.join(' '));

@@ -24,6 +24,8 @@ describe('halfbyte in Node', () => {
       [['tokenize'], /needs TEXT/],
       [['parity'], /--tokens or -p/],
       [['inspect', 'a', 'b'], /no use for/],
+      [['bench', '-t', '0'], /threads must be/],
+      [['bench', '--shape', 'nosuchshape'], /nosuchshape/],
     ]) {
       const { code, stdout, stderr } = await cli(...args);
       assert.equal(code, 2, args.join(' '));
