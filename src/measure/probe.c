@@ -171,8 +171,7 @@ hb_status hb_probe_create(const hb_probe_options *options, hb_probe **out, hb_er
   if (!kernels)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(options->isa));
-  const hb_parallel *parallel = options->parallel;
-  HB_TRY(hb_check_parallel(parallel, error));
+  HB_TRY(hb_check_parallel(options->parallel, error));
   hb_probe *p = hb_allocate_zero(options->allocator, sizeof *p);
   if (!p) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a probe");
   p->o = *options;
