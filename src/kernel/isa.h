@@ -34,11 +34,11 @@ extern const hb_kernels hb_kernels_relaxed;
 #endif
 
 /* Asks for a cache line. WebAssembly has no way to but reading it. */
-HB_INLINE void hb_prefetch(uintptr_t at) {
+HB_INLINE void hb_prefetch(const uint8_t *at) {
 #ifdef __wasm__
   (void)*(const volatile uint8_t *)at;
 #else
-  __builtin_prefetch((const void *)at);
+  __builtin_prefetch(at);
 #endif
 }
 
@@ -52,8 +52,9 @@ HB_INLINE void hb_read_ahead(const uint8_t *at) {
   uintptr_t next = (uintptr_t)at - done + PAGES * PAGE + done / PAGES;
 #ifdef __wasm__
   if ((next >> 16) + 1 >= __builtin_wasm_memory_size(0)) return;
+  __asm__("" : "+r"(next)); /* else LLVM makes 8 addresses, which the offsets of loads would save */
 #endif
-  HB_UNROLL for (int i = 0; i < PAGES; i++) hb_prefetch(next + (uintptr_t)i * PAGE);
+  HB_UNROLL for (int i = 0; i < PAGES; i++) hb_prefetch((const uint8_t *)next + i * PAGE);
 }
 
 #endif

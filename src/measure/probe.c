@@ -201,7 +201,7 @@ void hb_probe_destroy(hb_probe *p) {
 static void add_line(const uint8_t *at, uint64_t sum[8]) {
   uint64_t line[8];
 #ifndef __wasm__
-  hb_prefetch((uintptr_t)at + READ_AHEAD);
+  hb_prefetch(at + READ_AHEAD);
 #endif
   memcpy(line, at, LINE);
   for (int l = 0; l < 8; l++) sum[l] += line[l];
