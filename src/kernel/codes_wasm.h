@@ -106,11 +106,11 @@ HB_INLINE rowb rowb_load(const uint8_t *from) {
 }
 
 HB_INLINE rowb rowb_low_nibbles(rowb a) {
-  return wasm_v128_and(a, wasm_i8x16_const_splat(15));
+  return wasm_v128_and(a, kept_splat(0x0f0f0f0f));
 }
 
 HB_INLINE rowb rowb_high_nibbles(rowb a) {
-  return wasm_v128_and(wasm_u16x8_shr(a, 4), wasm_i8x16_const_splat(15));
+  return wasm_v128_and(wasm_u16x8_shr(a, 4), kept_splat(0x0f0f0f0f));
 }
 
 /* Bits that 16-bit shifts carry into the next byte miss the mask. */
