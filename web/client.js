@@ -1,6 +1,13 @@
 // The caller's side of a model's worker: starts it and those that compute for it, turns messages
 // into promises, and makes sure that nothing waits for ever when a worker ends.
-import { EngineError, HalfbyteError, EnvironmentError, NetworkError } from './error.js';
+import {
+  EngineError,
+  EnvironmentError,
+  HalfbyteError,
+  IntegrityError,
+  NetworkError,
+  QuotaError,
+} from './error.js';
 import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
 import { startEngine, startThread } from './platform.js';
 
@@ -22,10 +29,14 @@ import { startEngine, startThread } from './platform.js';
  */
 
 const CLASSES = new Map(
-  [...Object.values(STATUS_CLASSES), EngineError, EnvironmentError, NetworkError].map((Class) => [
-    Class.code,
-    Class,
-  ]),
+  [
+    ...Object.values(STATUS_CLASSES),
+    EngineError,
+    EnvironmentError,
+    IntegrityError,
+    NetworkError,
+    QuotaError,
+  ].map((Class) => [Class.code, Class]),
 );
 
 export class Client {
@@ -192,7 +203,7 @@ export function abortError(signal) {
 }
 
 /** @param {ErrorRecord} record */
-function errorFrom({ code, message, offset }) {
+function errorFrom({ code, message, details }) {
   const Class = CLASSES.get(code) ?? EngineError;
-  return new Class(message, { offset });
+  return new Class(message, details);
 }

@@ -5,6 +5,8 @@
 export class HalfbyteError extends Error {
   static code = 'ERROR';
   static label = 'HalfbyteError'; // the class's name, which a minifier changes
+  /** What an error has beside its message, and takes along from a worker. @type {string[]} */
+  static fields = ['offset'];
 
   /**
    * @param {string} message
@@ -38,4 +40,42 @@ export class EnvironmentError extends HalfbyteError {
 export class EngineError extends HalfbyteError {
   static code = 'ENGINE';
   static label = 'EngineError';
+}
+
+/** A browser's or a disk's storage is full, or would be. */
+export class QuotaError extends HalfbyteError {
+  static code = 'QUOTA';
+  static label = 'QuotaError';
+  static fields = ['needed', 'available'];
+
+  /**
+   * @param {string} message
+   * @param {{ cause?: unknown, needed?: number, available?: number }} [details]
+   */
+  constructor(message, details = {}) {
+    super(message, details);
+    /** Bytes that were to be stored. @type {number | undefined} */
+    this.needed = details.needed;
+    /** Bytes that can be stored, as far as is known. @type {number | undefined} */
+    this.available = details.available;
+  }
+}
+
+/** Bytes are not those that their SHA-256 stands for. */
+export class IntegrityError extends HalfbyteError {
+  static code = 'INTEGRITY';
+  static label = 'IntegrityError';
+  static fields = ['offset', 'expected', 'actual'];
+
+  /**
+   * @param {string} message
+   * @param {{ cause?: unknown, offset?: number, expected?: string, actual?: string }} [details]
+   */
+  constructor(message, details = {}) {
+    super(message, details);
+    /** The SHA-256 that was to be, in hexadecimal digits. @type {string | undefined} */
+    this.expected = details.expected;
+    /** The SHA-256 of the bytes that came. @type {string | undefined} */
+    this.actual = details.actual;
+  }
 }

@@ -32,7 +32,7 @@ export const isNode =
  * @param {string} name
  * @returns {any}
  */
-function builtin(name) {
+export function builtin(name) {
   if (typeof proc?.getBuiltinModule !== 'function')
     throw new EnvironmentError('halfbyte needs Node 20.16 or newer');
   return proc.getBuiltinModule(name);

@@ -15,7 +15,7 @@ import { parentPort } from './platform.js';
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
  *   'bench' | 'kernels'} Method
  */
-/** @typedef {{ name: string, code: string, message: string, offset?: number }} ErrorRecord */
+/** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 
 const port = parentPort();
 
@@ -114,7 +114,9 @@ function fail(id, error) {
 
 /** @param {unknown} error @returns {ErrorRecord} */
 function describe(error) {
-  if (error instanceof HalfbyteError)
-    return { name: error.name, code: error.code, message: error.message, offset: error.offset };
-  return { name: 'EngineError', code: EngineError.code, message: `the engine failed: ${error}` };
+  if (!(error instanceof HalfbyteError)) error = new EngineError(`the engine failed: ${error}`);
+  const { name, code, message, constructor } = /** @type {HalfbyteError} */ (error);
+  const { fields } = /** @type {typeof HalfbyteError} */ (constructor);
+  const details = fields.map((field) => [field, /** @type {any} */ (error)[field]]);
+  return { name, code, message, details: Object.fromEntries(details) };
 }
