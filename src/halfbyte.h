@@ -418,6 +418,7 @@ typedef struct hb_session_options {
   uint32_t batch;          /* rows computed at once; 0: 256 */
   uint32_t logit_rows;     /* rows of a step whose logits can be kept; 0: 1 */
   hb_kv_type kv;
+  int hidden; /* keep hidden states (hb_session_hidden) instead of logits, which are not computed */
 } hb_session_options;
 
 /* Bytes that hb_session_create would allocate with these options. */
@@ -448,6 +449,10 @@ hb_status hb_session_append(hb_session *session, const hb_token *tokens, size_t 
 /* Logits number `index` of the last step, [vocabulary] floats, or NULL. They belong to the session
  * and may be overwritten (by a sampler). */
 float *hb_session_logits(hb_session *session, size_t index);
+
+/* The same for a session that keeps hidden states: what the logits would be computed from, [width]
+ * floats behind the last norm, or NULL. */
+const float *hb_session_hidden(const hb_session *session, size_t index);
 
 uint32_t hb_session_position(const hb_session *session);
 uint32_t hb_session_context_length(const hb_session *session);

@@ -3,6 +3,7 @@
  * functions that take or return a struct by value. */
 #include "base/base.h"
 #include "heap.h"
+#include "kernel/kernel.h"
 
 #ifdef __wasm_atomics__
 #include "threads.h"
@@ -83,6 +84,15 @@ hb_status hb_wasm_tokenize(const hb_tokenizer *tokenizer, const char *text, size
 
 void hb_wasm_token_text(const hb_tokenizer *tokenizer, hb_token token, hb_string *out) {
   *out = hb_token_text(tokenizer, token);
+}
+
+/* ---- Measuring ---- */
+
+float hb_wasm_log_sum(hb_isa isa, const float *logits, size_t count);
+
+/* The logarithm of the sum of exponentials, to the bits of every other target. */
+float hb_wasm_log_sum(hb_isa isa, const float *logits, size_t count) {
+  return hb_kernels_for(isa)->softmax(logits, count, NULL);
 }
 
 /* ---- Struct layouts ---- */
@@ -183,6 +193,7 @@ static const field fields[] = {
     FIELD(hb_session_options, batch),
     FIELD(hb_session_options, logit_rows),
     FIELD(hb_session_options, kv),
+    FIELD(hb_session_options, hidden),
 
     STRUCT(hb_row),
     FIELD(hb_row, session),

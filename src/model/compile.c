@@ -196,6 +196,7 @@ static void compile_output(compiler *c) {
   hb_weight_kind output = has(c, HB_WEIGHT_OUTPUT, 0) ? HB_WEIGHT_OUTPUT : HB_WEIGHT_TOKEN_EMBD;
   emit_weighted(c, HB_OP_NORM, 0, stream, hidden, HB_WEIGHT_OUTPUT_NORM,
                 HB_WEIGHT_OUTPUT_NORM_BIAS);
+  c->model->hidden_ops = c->model->op_count;
   emit_quantize(c, 0, hidden, &output, 1);
   emit_matmul(c, 0, hidden, logits, output, HB_NONE);
   if (c->model->h.output_softcap > 0)

@@ -287,7 +287,8 @@ static void run_program(void *argument, uint32_t thread) {
   hb_fp_state fp = hb_fp_enter();
   range mine = share(e->row_count, thread, e->threads);
   for (uint32_t row = mine.first; row < mine.end; row++) prepare_angles(e, row);
-  const hb_op *op = e->model->program, *end = op + e->model->op_count;
+  const hb_op *op = e->model->program;
+  const hb_op *end = op + (e->lead->hidden ? e->model->hidden_ops : e->model->op_count);
   while (op < end) {
     uint32_t count = 1;
     while (op + count < end && !op[count].barrier) count++;

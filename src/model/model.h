@@ -118,6 +118,7 @@ struct hb_model {
 
   hb_op *program;
   uint32_t op_count, op_capacity;
+  uint32_t hidden_ops; /* how many of them leave the states behind the last norm in HIDDEN */
   uint32_t buffer_width[HB_BUFFERS];
   uint32_t int8_width; /* of the widest quantized input */
 

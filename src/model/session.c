@@ -21,6 +21,11 @@ static uint64_t cache_head_bytes(const hb_session *s) {
   return blocks * values * (s->kv == HB_KV_F16 ? 2 : 4);
 }
 
+/* Of what a step leaves of a row. */
+static uint32_t kept_width(const hb_session *s) {
+  return s->hidden ? s->model->h.width : s->model->h.vocabulary;
+}
+
 static bool lay_out(hb_session *s) {
   const hb_model *m = s->model;
   hb_session_layout *l = &s->layout;
@@ -29,8 +34,10 @@ static bool lay_out(hb_session *s) {
   *total = 0;
   bool fits = reserve(total, heads, s->cache_head_bytes, &l->cache);
   for (uint32_t b = 0; b < HB_BUFFERS; b++) {
-    uint64_t rows = b == HB_BUFFER_LOGITS ? s->logit_rows : s->batch;
-    fits = fits && reserve(total, rows, (uint64_t)m->buffer_width[b] * 4, &l->buffer[b]);
+    bool kept = b == HB_BUFFER_LOGITS;
+    uint64_t rows = kept ? s->logit_rows : s->batch;
+    uint64_t width = kept ? kept_width(s) : m->buffer_width[b];
+    fits = fits && reserve(total, rows, width * 4, &l->buffer[b]);
   }
   return fits && reserve(total, s->batch, s->int8_stride, &l->int8) &&
          reserve(total, s->batch, (uint64_t)m->h.rope_dims * 2 * 4, &l->angles) &&
@@ -69,6 +76,7 @@ static hb_status plan(const hb_model *model, const hb_session_options *options, 
       .batch = options->batch ? options->batch : DEFAULT_BATCH,
       .logit_rows = options->logit_rows ? options->logit_rows : 1,
       .kv = options->kv,
+      .hidden = options->hidden != 0,
   };
   if (s->batch > context) s->batch = context;
   hb_weights_bytes(model, &s->weight_bytes);
@@ -171,6 +179,11 @@ static void step_batch(hb_session *lead, const hb_row *rows, uint32_t count) {
     if (rows[i].want_logits) lead->wanted[wanted++] = i;
   }
   hb_execute(lead, rows, count, wanted);
+  if (lead->hidden && wanted > 0) {
+    size_t width = kept_width(lead);
+    memcpy(lead->buffer[HB_BUFFER_LOGITS] + lead->logit_count * width,
+           lead->buffer[HB_BUFFER_HIDDEN], wanted * width * sizeof(float));
+  }
   lead->logit_count += wanted;
 }
 
@@ -210,9 +223,17 @@ hb_status hb_session_append(hb_session *s, const hb_token *tokens, size_t count,
   return HB_OK;
 }
 
+static float *kept_row(const hb_session *s, size_t index, bool hidden) {
+  if (!s || s->hidden != hidden || index >= s->logit_count) return NULL;
+  return s->buffer[HB_BUFFER_LOGITS] + index * kept_width(s);
+}
+
 float *hb_session_logits(hb_session *s, size_t index) {
-  if (!s || index >= s->logit_count) return NULL;
-  return s->buffer[HB_BUFFER_LOGITS] + index * s->model->h.vocabulary;
+  return kept_row(s, index, false);
+}
+
+const float *hb_session_hidden(const hb_session *s, size_t index) {
+  return kept_row(s, index, true);
 }
 
 uint32_t hb_session_position(const hb_session *s) {

@@ -32,14 +32,15 @@ struct hb_session {
   uint32_t batch;
   uint32_t logit_rows;
   hb_kv_type kv;
+  bool hidden; /* steps end before the logits; the buffer of these keeps hidden states */
 
   uint32_t position;    /* tokens in the cache */
-  uint32_t logit_count; /* rows of logits of the last step */
+  uint32_t logit_count; /* rows of logits, or hidden states, of the last step */
 
   uint8_t *memory;
   uint8_t *cache;            /* [layer][kv head][block of 32 positions], see kernel.h */
   uint64_t cache_head_bytes; /* of one layer and head */
-  float *buffer[HB_BUFFERS]; /* [batch][buffer_width]; logits: [logit_rows][vocabulary] */
+  float *buffer[HB_BUFFERS]; /* [batch][buffer_width]; logits: [logit_rows][kept_width] */
   uint8_t *int8;             /* [batch][int8_stride bytes] */
   uint64_t int8_stride;
   float *angles;       /* [batch][global, window][cosine, sine][rope_dims / 2] */
