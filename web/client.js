@@ -9,9 +9,9 @@ import {
   QuotaError,
 } from './error.js';
 import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
-import { startEngine, startThread } from './platform.js';
+import { startEngine, startThread } from './workers.js';
 
-/** @import { WorkerPort } from './platform.js' */
+/** @import { WorkerPort } from './workers.js' */
 /** @import { ErrorRecord } from './worker.js' */
 
 /**

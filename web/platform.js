@@ -1,6 +1,6 @@
-// What differs between a browser and Node: workers, and the built-in modules of Node. Those are
-// asked for at run time, so that importing halfbyte is harmless everywhere and bundlers for the
-// web see no `node:` module.
+// What differs between a browser and Node: the lines between threads, and the built-in modules of
+// Node. Those are asked for at run time, so that importing halfbyte is harmless everywhere and
+// bundlers for the web see no `node:` module. (Starting workers: workers.js.)
 import { EnvironmentError } from './error.js';
 
 /**
@@ -8,17 +8,6 @@ import { EnvironmentError } from './error.js';
  * @typedef {object} Port
  * @property {(message: any, transfer?: Transferable[]) => void} post
  * @property {(listener: (message: any) => void) => void} listen
- */
-
-/**
- * What can be done to a worker by the thread that started it.
- * @typedef {object} WorkerControl
- * @property {(listener: (reason: string) => void) => void} onFailure hears of a worker that ended
- *   without being told to
- * @property {(busy: boolean) => void} hold whether the worker keeps a Node process alive
- * @property {() => Promise<void>} terminate
- *
- * @typedef {Port & WorkerControl} WorkerPort
  */
 
 const proc = /** @type {NodeJS.Process | undefined} */ (/** @type {any} */ (globalThis).process);
@@ -44,8 +33,8 @@ const files = () => builtin('node:fs/promises');
 const system = () => builtin('node:os');
 /** @returns {typeof import('node:url')} */
 const urls = () => builtin('node:url');
-/** @returns {typeof import('node:worker_threads')} */
-const threads = () => builtin('node:worker_threads');
+/** Node only. @returns {typeof import('node:worker_threads')} */
+export const threads = () => builtin('node:worker_threads');
 
 /**
  * A whole small file. Node only, like the next two.
@@ -112,67 +101,6 @@ export function engineName() {
     if (version) return `${name} ${version}`;
   }
   return agent || 'unknown';
-}
-
-/** A program's own flags, such as --input-type, are not for our workers. */
-const NODE_OPTIONS = { execArgv: [] };
-
-/** Starts the worker that holds a model. */
-export function startEngine() {
-  if (isNode) {
-    const { Worker } = threads();
-    return nodePort(new Worker(new URL('./worker.js', import.meta.url), NODE_OPTIONS));
-  }
-  return webPort(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
-}
-
-/** Starts a worker that computes for an engine. */
-export function startThread() {
-  if (isNode) {
-    const { Worker } = threads();
-    return nodePort(new Worker(new URL('./thread.js', import.meta.url), NODE_OPTIONS));
-  }
-  return webPort(new Worker(new URL('./thread.js', import.meta.url), { type: 'module' }));
-}
-
-/**
- * @param {import('node:worker_threads').Worker} worker
- * @returns {WorkerPort}
- */
-function nodePort(worker) {
-  return {
-    post: (message, transfer) => worker.postMessage(message, /** @type {any} */ (transfer)),
-    listen: (listener) => void worker.on('message', listener),
-    onFailure: (listener) => {
-      worker.on('error', (error) =>
-        listener(error instanceof Error ? error.message : String(error)),
-      );
-      worker.on('messageerror', () => listener('a message could not be read'));
-      worker.on('exit', (code) => listener(`the worker ended with code ${code}`));
-    },
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
-    terminate: async () => void (await worker.terminate()),
-  };
-}
-
-/**
- * @param {Worker} worker
- * @returns {WorkerPort}
- */
-function webPort(worker) {
-  return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    listen: (listener) => worker.addEventListener('message', (event) => listener(event.data)),
-    onFailure: (listener) => {
-      worker.addEventListener('error', (event) => {
-        event.preventDefault();
-        listener(event.message || 'its script could not be loaded');
-      });
-      worker.addEventListener('messageerror', () => listener('a message could not be read'));
-    },
-    hold: () => {},
-    terminate: async () => worker.terminate(),
-  };
 }
 
 /**
