@@ -193,7 +193,6 @@ export class Engine {
       throw new ContextFullError(
         `the prompt has ${tokens.length} tokens and the context ${session.contextLength}`,
       );
-    session.clear();
     return generate(core, session, tokens, options, emit, watch);
   }
 

@@ -34,7 +34,7 @@ const FINISH_REASONS = {
  */
 
 /**
- * Continues `tokens` in a session that holds nothing. The events are { parts }, each of which is
+ * Continues `tokens` in a session, of whose cache it uses what begins as they do. The events are { parts }, each of which is
  * { text, token, logprob }, as far as there are such, and { phase, loaded, total }; the result is the
  * end of the stream.
  * @param {Core} core
@@ -46,6 +46,7 @@ const FINISH_REASONS = {
  */
 export async function generate(core, session, tokens, options, emit, watch) {
   const started = performance.now();
+  const cachedTokens = session.rewindTo(tokens);
   const complete = await prefill(session, tokens, emit, watch);
   const prefilled = performance.now();
   const { completionTokens, finishReason } = complete
@@ -55,18 +56,19 @@ export async function generate(core, session, tokens, options, emit, watch) {
   const decodeMs = performance.now() - prefilled;
   return {
     finishReason,
-    usage: { promptTokens: tokens.length, completionTokens },
+    usage: { promptTokens: tokens.length, cachedTokens, completionTokens },
     timings: {
       prefillMs,
       decodeMs,
-      prefillTokensPerSecond: (tokens.length / prefillMs) * 1000,
+      prefillTokensPerSecond: ((tokens.length - cachedTokens) / prefillMs) * 1000,
       tokensPerSecond: (completionTokens / decodeMs) * 1000,
     },
   };
 }
 
 /**
- * @param {Session} session
+ * Reads what the session does not hold yet.
+ * @param {Session} session that holds the first of the tokens
  * @param {number[]} tokens
  * @param {Emit} emit
  * @param {Watch} watch
@@ -75,7 +77,7 @@ export async function generate(core, session, tokens, options, emit, watch) {
 async function prefill(session, tokens, emit, watch) {
   let slice = FIRST_SLICE;
   let reported = -Infinity;
-  for (let at = 0; at < tokens.length;) {
+  for (let at = session.held.length; at < tokens.length;) {
     await breathe();
     if (watch.aborted) return false;
     const begun = performance.now();
@@ -131,6 +133,7 @@ async function decode(core, session, prompt, options, emit, watch) {
         parts.push({ text });
       }
       if (finish !== FINISH.NONE) return { completionTokens, finishReason: FINISH_REASONS[finish] };
+      session.grew(token);
     }
   } finally {
     give();

@@ -98,7 +98,8 @@ export { capabilities } from './variants.js';
  * @typedef {object} StreamEnd
  * @property {''} text
  * @property {FinishReason} finishReason
- * @property {{ promptTokens: number, completionTokens: number }} usage
+ * @property {{ promptTokens: number, cachedTokens: number, completionTokens: number }} usage
+ *   `cachedTokens`: how many of the prompt's the model had read before, and did not read again
  * @property {Timings} timings
  * @property {number | bigint} seed with which the same text comes again
  *
@@ -321,7 +322,7 @@ export class Model {
 /** The end of a generation that never began. */
 const NOTHING = {
   finishReason: 'abort',
-  usage: { promptTokens: 0, completionTokens: 0 },
+  usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
   timings: { prefillMs: 0, decodeMs: 0, prefillTokensPerSecond: 0, tokensPerSecond: 0 },
 };
 

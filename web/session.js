@@ -54,6 +54,7 @@ export function sessionMemory(loaded, contextLength) {
 export class Session {
   static BATCH = BATCH;
   #core;
+  /** The tokens that the cache holds, but for those of `append`. @type {number[]} */ #held = [];
 
   /** @param {Loaded} loaded @param {number} contextLength @param {number} [logitRows] */
   constructor(loaded, contextLength, logitRows = 1) {
@@ -68,6 +69,11 @@ export class Session {
     return this.#core.call('hb_session_context_length', this.pointer);
   }
 
+  /** The tokens that the cache holds. @returns {readonly number[]} */
+  get held() {
+    return this.#held;
+  }
+
   /** Forgets everything. */
   clear() {
     this.rewind(0);
@@ -76,10 +82,32 @@ export class Session {
   /** Forgets what was appended since a position. @param {number} position */
   rewind(position) {
     this.#core.call('hb_session_rewind', this.pointer, position);
+    this.#held.length = Math.min(this.#held.length, position);
   }
 
-  /** Appends tokens that lie in memory and keeps the last one's logits. @param {Pointer} tokens
-   * @param {number} count */
+  /**
+   * Goes back to where the cache and `tokens` part. The last token is always computed anew, for its
+   * logits. Keys and values of a token depend on what stands before it alone, so that the results
+   * are those of a session that read everything.
+   * @param {readonly number[]} tokens
+   * @returns {number} how many of them the cache holds
+   */
+  rewindTo(tokens) {
+    const held = this.#held;
+    const most = Math.min(held.length, tokens.length - 1);
+    let same = 0;
+    while (same < most && held[same] === tokens[same]) same++;
+    this.rewind(same);
+    return same;
+  }
+
+  /** Tells of a token that a generator appended. @param {number} token */
+  grew(token) {
+    this.#held.push(token);
+  }
+
+  /** Appends tokens that lie in memory and keeps the last one's logits; to be followed by `clear`,
+   * since `held` does not know them. @param {Pointer} tokens @param {number} count */
   append(tokens, count) {
     this.#core.check('hb_session_append', this.pointer, tokens, count);
   }
@@ -105,6 +133,7 @@ export class Session {
       const at = core.putStructs(allocate, 'hb_row', rows);
       core.check('hb_step', this.pointer, at, rows.length);
     });
+    this.#held.push(...tokens);
   }
 
   /** A row of the last step's logits. @param {number} index @param {number} vocabulary */
