@@ -1,7 +1,7 @@
 // The example page in real browsers, with threads and without.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { serve } from '../../examples/web/serve.js';
+import { serve } from '../../examples/chat/serve.js';
 import { PROMPT, modelPath, native, nativeProgram, needs } from '../node/support.js';
 import { BROWSERS, installed, start } from './support.js';
 
@@ -16,10 +16,32 @@ async function openPage(browser, server) {
   page.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
   });
-  await page.goto(`${server.url}/examples/web/`);
-  await page.waitForSelector('#tell:not(:disabled)', { timeout: LIMIT });
+  await page.goto(`${server.url}/examples/chat/`);
+  await page.waitForSelector('#send:not(:disabled)', { timeout: LIMIT });
   return { page, errors };
 }
+
+/** Puts a message into the box, to be answered with so many tokens. */
+const write = (page, message, length) =>
+  page.evaluate(
+    (value, tokens) => {
+      document.querySelector('#input').value = value;
+      document.querySelector('[name=maxTokens]').value = tokens;
+    },
+    message,
+    length,
+  );
+
+const idle = (page) =>
+  page.waitForFunction(
+    () =>
+      document.querySelector('#messages').getAttribute('aria-busy') === 'false' &&
+      !document.querySelector('#send').disabled,
+    { timeout: LIMIT },
+  );
+
+const shown = (page) =>
+  page.$$eval('[role=tabpanel]', (all) => all.filter((panel) => !panel.hidden).map(({ id }) => id));
 
 const text = (page, selector) => page.$eval(selector, (element) => element.textContent);
 
@@ -39,7 +61,7 @@ for (const browserKind of BROWSERS) {
       });
 
       test('the page loads the model that comes with it', async () => {
-        assert.match(await text(page, '#status'), /Ready/);
+        assert.match(await text(page, '#status'), /ready/);
         const threads = Number(await text(page, '#threads'));
         assert.match(await text(page, '#variant'), /^(relaxed|simd)$/);
         assert.equal(
@@ -53,34 +75,53 @@ for (const browserKind of BROWSERS) {
       });
 
       test('tells a story and says how fast', async () => {
-        await page.$eval('#prompt', (element, value) => (element.value = value), PROMPT);
-        await page.$eval('#length', (element) => (element.value = 30));
-        await page.click('#tell');
+        await write(page, PROMPT, 30);
+        await page.click('#send');
         await page.waitForFunction(
-          () => /tokens in/.test(document.querySelector('#status').textContent),
+          () => /tokens at/.test(document.querySelector('#status').textContent),
           { timeout: LIMIT },
         );
-        const story = await text(page, '#story');
-        assert.ok(story.startsWith(PROMPT) && story.length > PROMPT.length + 20, story);
-        assert.match(await text(page, '#speed'), /^\d+ tokens\/s$/);
+        assert.equal(await text(page, '#messages .user .text'), PROMPT);
+        assert.ok((await text(page, '#messages .assistant .text')).length > 20);
+        assert.match(await text(page, '#speed'), /^[\d.]+ tokens\/s$/);
+      });
+
+      test('writes the same message again when asked to', async () => {
+        await page.click('#messages .again');
+        await page.waitForSelector('#messages[aria-busy=true]', { timeout: LIMIT }).catch(() => {});
+        await idle(page);
+        assert.equal(await page.$$eval('#messages article', (all) => all.length), 2);
       });
 
       test('stops when told to', async () => {
-        await page.$eval('#length', (element) => (element.value = 4000));
-        await page.click('#tell');
-        await page.waitForFunction(() => document.querySelector('#story').textContent.length > 80, {
-          timeout: LIMIT,
-        });
-        await page.click('#stop').catch(() => {}); // unless the story has just ended
+        await write(page, PROMPT, 4000);
+        await page.click('#send');
         await page.waitForFunction(
-          () => document.querySelector('#story').getAttribute('aria-busy') === 'false',
+          () => document.querySelector('#messages .assistant .text')?.textContent.length > 80,
           { timeout: LIMIT },
         );
-        assert.equal(await page.$eval('#tell', (element) => element.disabled), false);
+        await page.click('#stop').catch(() => {}); // unless the story has just ended
+        await idle(page);
+        assert.equal(await page.$eval('#send', (element) => element.disabled), false);
+      });
+
+      test('takes a message back into the box to be changed', async () => {
+        await page.click('#messages .edit');
+        assert.equal(await page.$eval('#input', (element) => element.value), PROMPT);
+        assert.equal(await page.$$eval('#messages article', (all) => all.length), 0);
+      });
+
+      test('moves between its parts by keyboard', async () => {
+        await page.focus('#tab-chat');
+        await page.keyboard.press('ArrowRight');
+        assert.deepEqual(await shown(page), ['model']);
+        await page.keyboard.press('ArrowRight');
+        assert.deepEqual(await shown(page), ['measure']);
       });
 
       test('measures the model and copies the figures', async () => {
-        await page.click('#measure');
+        await page.click('#tab-measure');
+        await page.click('#bench');
         await page.waitForSelector('#copy:not([hidden])', { timeout: LIMIT });
         const rows = await page.$$eval('#figures tr', (all) =>
           all.map((row) => [...row.cells].map((cell) => cell.textContent)),
@@ -101,8 +142,36 @@ for (const browserKind of BROWSERS) {
         const [result] = JSON.parse(copied);
         assert.ok(result.prefill > 0 && result.decode > 0 && result.firstTokenSeconds > 0);
         assert.equal(await text(page, '#copy'), 'Copied');
-        assert.equal(await text(page, '#measure'), 'Measure');
-        assert.equal(await page.$eval('#tell', (element) => element.disabled), false);
+        assert.equal(await text(page, '#bench'), 'Measure');
+      });
+
+      test('shows markdown without letting any HTML in', async () => {
+        const found = await page.evaluate(async () => {
+          const { render } = await import('/examples/chat/markdown.js');
+          const shown = document.createElement('div');
+          shown.append(
+            ...render(
+              '# A\n<img src=x onerror=alert(1)> **b** `<c>` [d](javascript:alert(1))\nj\n\n- e\n- f\n\n' +
+                '```html\n<script>g</script>\n```\n> h\n3. i',
+            ),
+            ...render('>'.repeat(50_000)),
+            ...render('`*['.repeat(20_000)),
+          );
+          const names = [...shown.querySelectorAll('*')].map(({ localName }) => localName);
+          return {
+            names: [...new Set(names)].sort(),
+            text: shown.textContent,
+            html: shown.innerHTML,
+          };
+        });
+        const expected = 'blockquote br code h3 li ol p pre strong ul'.split(' ');
+        assert.deepEqual(
+          found.names.filter((name) => name !== 'em'),
+          expected,
+        );
+        assert.ok(found.text.includes('<img src=x onerror=alert(1)>'));
+        assert.ok(found.html.includes('&lt;script&gt;g&lt;/script&gt;'));
+        assert.ok(found.html.includes('<ol start="3">'));
       });
 
       test('computes the same bits as the native program', needs(nativeProgram), async () => {
@@ -128,7 +197,7 @@ for (const browserKind of BROWSERS) {
         await page.waitForFunction(
           () =>
             document.querySelector('#model-name').textContent.endsWith('.gguf') &&
-            !document.querySelector('#tell').disabled,
+            !document.querySelector('#send').disabled,
           { timeout: LIMIT },
         );
         await input.uploadFile(new URL('../../package.json', import.meta.url).pathname);
@@ -137,6 +206,18 @@ for (const browserKind of BROWSERS) {
       });
 
       test('says nothing on the console', () => assert.deepEqual(errors, []));
+
+      test('works without its server after the first visit', async () => {
+        await server.close();
+        await page.reload({ waitUntil: 'domcontentloaded' });
+        await page.waitForSelector('#send:not(:disabled)', { timeout: LIMIT });
+        await write(page, PROMPT, 10);
+        await page.click('#send');
+        await page.waitForFunction(
+          () => /10 tokens at/.test(document.querySelector('#status').textContent),
+          { timeout: LIMIT },
+        );
+      });
     });
   }
 }

@@ -16,7 +16,7 @@ import {
   load,
 } from '../../web/index.js';
 import { split } from '../cli/split.js';
-import { serve } from '../../examples/web/serve.js';
+import { serve } from '../../examples/chat/serve.js';
 import { PROMPT, collect, greedy, modelPath, root } from './support.js';
 
 describe('a loaded model', () => {

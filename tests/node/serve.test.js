@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { serve } from '../../examples/web/serve.js';
+import { serve } from '../../examples/chat/serve.js';
 
 /** A request whose path is sent as it is. */
 function ask(url, path, options = {}) {
@@ -30,14 +30,14 @@ describe('the demo server', () => {
   after(() => server.close());
 
   test('serves the page with the headers that threads need', async () => {
-    const { status, headers, body } = await ask(server.url, '/examples/web/');
+    const { status, headers, body } = await ask(server.url, '/examples/chat/');
     assert.equal(status, 200);
     assert.equal(headers['content-type'], 'text/html; charset=utf-8');
     assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
     assert.equal(headers['cross-origin-embedder-policy'], 'require-corp');
     assert.match(headers['content-security-policy'], /'wasm-unsafe-eval'/);
     assert.match(body, /<!doctype html>/);
-    assert.equal((await ask(server.url, '/')).headers.location, '/examples/web/');
+    assert.equal((await ask(server.url, '/')).headers.location, '/examples/chat/');
     assert.equal(
       (await ask(server.url, '/web/index.js')).headers['content-type'],
       'text/javascript; charset=utf-8',
@@ -46,7 +46,7 @@ describe('the demo server', () => {
 
   test('leaves the headers away when told to', async () => {
     const plain = await serve({ isolated: false });
-    const { headers } = await ask(plain.url, '/examples/web/');
+    const { headers } = await ask(plain.url, '/examples/chat/');
     assert.equal(headers['cross-origin-opener-policy'], undefined);
     await plain.close();
   });

@@ -1,5 +1,5 @@
 // Serves the example page on this machine, with the headers that threads need.
-//   node examples/web/serve.js [--port N] [--no-isolation]
+//   node examples/chat/serve.js [--port N] [--no-isolation]
 import { createReadStream, realpathSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -9,8 +9,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const ROOT = realpathSync(fileURLToPath(new URL('../../', import.meta.url))) + sep;
-const SERVED = ['web', 'build/wasm', 'examples/web', 'examples/models'];
-const PAGE = '/examples/web/';
+const SERVED = ['web', 'build/wasm', 'examples/chat', 'examples/models'];
+const PAGE = '/examples/chat/';
 
 const TYPES = {
   '.css': 'text/css; charset=utf-8',
@@ -25,8 +25,11 @@ const HEADERS = {
   'Cache-Control': 'no-cache',
   'Content-Security-Policy':
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
+    "connect-src 'self' https:; " +
     "base-uri 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
+  // The page's service worker keeps the files of the package, too, which lie outside its folder.
+  'Service-Worker-Allowed': '/',
 };
 
 // A page with these headers may share memory between its threads.

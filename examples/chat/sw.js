@@ -1,0 +1,25 @@
+// The service worker: keeps every file of the page, and gives what it kept where there is no network.
+const KEPT = 'halfbyte-page';
+
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const ours = new URL(request.url).origin === self.location.origin;
+  if (ours && request.method === 'GET' && !request.headers.has('Range'))
+    event.respondWith(answer(request));
+});
+
+async function answer(request) {
+  const cache = await caches.open(KEPT);
+  try {
+    const response = await fetch(request);
+    if (response.ok) await cache.put(request, response.clone());
+    return response;
+  } catch (error) {
+    const kept = await cache.match(request, { ignoreSearch: request.mode === 'navigate' });
+    if (kept) return kept;
+    throw error;
+  }
+}
