@@ -2,6 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Client, abortError } from './client.js';
 import { AbortError } from './generated.js';
+import { openaiOf } from './openai.js';
 import {
   benchArgs,
   engineOptions,
@@ -307,6 +308,14 @@ export class Model {
   async bench(options = {}) {
     const { signal, onProgress } = options;
     return this.#client.call('bench', benchArgs(options), { signal, onEvent: onProgress });
+  }
+
+  /**
+   * The model behind the methods of OpenAI's client: `chat.completions.create`,
+   * `completions.create` and `embeddings.create`, with the same fields, chunks and finish reasons.
+   */
+  get openai() {
+    return openaiOf(this);
   }
 
   /** Frees everything, workers included. Calls that are pending reject with a StateError. */

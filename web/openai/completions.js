@@ -1,0 +1,239 @@
+// Chat and text completions: one generation a choice, told in OpenAI's shapes.
+import { abortError } from '../client.js';
+import { messages, tools } from './messages.js';
+import { FieldError, Fields, common, maxTokens, prompts } from './request.js';
+import { ChatShape, TextShape } from './shapes.js';
+import { begin } from './stream.js';
+
+/** @import { Model, StreamEnd, StreamPart } from '../index.js' */
+/** @import { GenerateOptions } from '../options.js' */
+/** @import { Limits } from './request.js' */
+/** @import { Entry, Usage } from './types.js' */
+
+const TEXT_TOKENS = 16; // what OpenAI generates where a text completion names no number
+
+/**
+ * How a request is answered.
+ * @typedef {object} Job
+ * @property {ChatShape | TextShape} shape
+ * @property {boolean} stream
+ * @property {boolean} includeUsage
+ * @property {number | undefined} eos a token that is left out of the log-probabilities
+ * @property {number} n choices of each prompt
+ * @property {((options: GenerateOptions) => AsyncIterable<StreamPart | StreamEnd>)[]} prompts start
+ *   a generation
+ * @property {string[]} echoes what each prompt's choices begin with
+ * @property {GenerateOptions} options
+ * @property {bigint | undefined} seed
+ */
+
+/**
+ * What a step of a generation brings to a choice.
+ * @typedef {object} Step
+ * @property {number} index of the choice
+ * @property {string} text
+ * @property {Entry[] | undefined} entries its log-probabilities, if asked for
+ * @property {'stop' | 'length'} [finish]
+ * @property {StreamEnd['usage']} [usage]
+ */
+
+/** @typedef {{ name?: string, limits?: Limits }} Setting */
+
+/**
+ * @param {Model} model
+ * @param {unknown} body
+ * @param {{ signal?: AbortSignal }} [request]
+ * @param {Setting} [setting]
+ * @returns {Promise<any>}
+ */
+export async function chat(model, body, { signal } = {}, { name, limits = {} } = {}) {
+  const fields = new Fields(body);
+  const { options, ...rest } = common(fields, limits);
+  const list = messages(fields);
+  const toolList = tools(fields);
+  for (const field of ['functions', 'function_call', 'audio', 'web_search_options'])
+    fields.refuse(field);
+  if (fields.whole('top_logprobs', 0, 20))
+    throw new FieldError('top_logprobs', 'must be 0: only chosen tokens have a log-probability');
+  const logprobs = fields.boolean('logprobs') ?? false;
+  const most = maxTokens(fields, limits, 'max_completion_tokens', 'max_tokens') ?? limits.maxTokens;
+  return answer(signal, {
+    ...rest,
+    options: { ...options, logprobs, ...(most !== undefined && { maxTokens: most }) },
+    shape: new ChatShape(nameOf(model, name), logprobs),
+    eos: model.info.tokenizer?.eos,
+    prompts: [(given) => /** @type {any} */ (model).chat(list, { ...given, ...(toolList && { tools: toolList }) })],
+    echoes: [''],
+  });
+}
+
+/**
+ * @param {Model} model
+ * @param {unknown} body
+ * @param {{ signal?: AbortSignal }} [request]
+ * @param {Setting} [setting]
+ * @returns {Promise<any>}
+ */
+export async function complete(model, body, { signal } = {}, { name, limits = {} } = {}) {
+  const fields = new Fields(body);
+  const { options, ...rest } = common(fields, limits);
+  const list = prompts(fields);
+  if (list.length * rest.n > (limits.n ?? Infinity))
+    throw new FieldError('prompt', `asks for more than ${limits.n} choices together with n`);
+  fields.refuse('suffix');
+  if ((fields.whole('best_of', 1, 2 ** 32) ?? rest.n) !== rest.n)
+    throw new FieldError('best_of', 'must be the same as n');
+  const logprobs = fields.whole('logprobs', 0, 5);
+  if (logprobs) throw new FieldError('logprobs', 'must be 0: only of chosen tokens are they known');
+  const echo = fields.boolean('echo') ?? false;
+  if (echo && logprobs !== undefined) throw new FieldError('echo', 'does not go with logprobs');
+  const most = Math.min(TEXT_TOKENS, limits.maxTokens ?? TEXT_TOKENS);
+  return answer(signal, {
+    ...rest,
+    options: {
+      ...options,
+      logprobs: logprobs !== undefined,
+      maxTokens: maxTokens(fields, limits, 'max_tokens') ?? most,
+    },
+    shape: new TextShape(nameOf(model, name), logprobs !== undefined),
+    eos: model.info.tokenizer?.eos,
+    prompts: list.map((prompt) => (given) => model.stream(prompt, given)),
+    echoes: await Promise.all(list.map((prompt) => (echo ? textOf(model, prompt) : ''))),
+  });
+}
+
+/** @param {Model} model @param {string | undefined} name */
+export const nameOf = (model, name) => name ?? (model.info.name || 'halfbyte');
+
+/** @param {Model} model @param {string | number[]} prompt */
+const textOf = (model, prompt) =>
+  typeof prompt === 'string' ? prompt : model.detokenize(prompt, { special: true });
+
+/** @param {AbortSignal | undefined} signal @param {Job} job */
+async function answer(signal, job) {
+  if (signal?.aborted) throw abortError(signal);
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const unlisten = () => signal?.removeEventListener('abort', onAbort);
+  if (job.stream) return begin(chunks(job, controller.signal, unlisten), controller);
+  try {
+    return await whole(job, controller.signal);
+  } finally {
+    unlisten();
+  }
+}
+
+/** @param {Job} job @param {AbortSignal} signal */
+async function whole(job, signal) {
+  const { shape } = job;
+  const choices = Array.from({ length: job.prompts.length * job.n }, () => ({
+    text: '',
+    entries: /** @type {Entry[]} */ ([]),
+    finish: /** @type {'stop' | 'length'} */ ('stop'),
+  }));
+  const count = new Count();
+  for await (const { index, text, entries, finish, usage } of steps(job, signal)) {
+    const choice = choices[index];
+    choice.text += text;
+    if (entries) choice.entries.push(...entries);
+    if (finish) choice.finish = finish;
+    if (usage) count.add(usage, index % job.n === 0);
+  }
+  if (signal.aborted) throw abortError(signal);
+  return shape.whole(choices, count.usage);
+}
+
+/**
+ * @param {Job} job
+ * @param {AbortSignal} signal
+ * @param {() => void} cleanUp
+ */
+async function* chunks(job, signal, cleanUp) {
+  const { shape, includeUsage } = job;
+  const extra = includeUsage ? { usage: null } : {};
+  const count = new Count();
+  let begun = -1; // the choice of the last chunk
+  try {
+    for await (const step of steps(job, signal)) {
+      const { index, text, entries, finish, usage } = step;
+      if (index !== begun) {
+        begun = index;
+        const first = shape.first(index);
+        if (first) yield { ...first, ...extra };
+      }
+      if (text || entries?.length) yield { ...shape.chunk(index, text, entries), ...extra };
+      if (finish) yield { ...shape.last(index, finish), ...extra };
+      if (usage) count.add(usage, index % job.n === 0);
+    }
+    if (includeUsage && !signal.aborted) yield { ...shape.empty(), usage: count.usage };
+  } finally {
+    cleanUp();
+  }
+}
+
+/**
+ * The steps of all choices, one choice after the other; ends without a finish when aborted.
+ * @param {Job} job
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<Step, void, undefined>}
+ */
+async function* steps(job, signal) {
+  for (let index = 0; index < job.prompts.length * job.n; index++) {
+    const at = Math.floor(index / job.n);
+    if (job.echoes[at]) yield { index, text: job.echoes[at], entries: undefined };
+    for await (const part of job.prompts[at](optionsOf(job, index % job.n, signal))) {
+      const { text, finishReason } = part;
+      if (finishReason === 'abort') return;
+      yield finishReason === undefined
+        ? { index, text, entries: entriesOf(job, part) }
+        : {
+            index,
+            text,
+            entries: undefined,
+            finish: finishReason === 'stop' ? 'stop' : 'length',
+            usage: part.usage,
+          };
+    }
+  }
+}
+
+/**
+ * The choices of a prompt differ by their seeds.
+ * @param {Job} job
+ * @param {number} choice
+ * @param {AbortSignal} signal
+ * @returns {GenerateOptions}
+ */
+function optionsOf({ options, seed }, choice, signal) {
+  if (seed === undefined) return { ...options, signal };
+  return { ...options, signal, seed: BigInt.asUintN(64, seed + BigInt(choice)) };
+}
+
+/** @param {Job} job @param {StreamPart} part @returns {Entry[] | undefined} */
+function entriesOf({ options, eos }, { text, token, logprob }) {
+  if (!options.logprobs) return undefined;
+  if (token === undefined || logprob === undefined || token === eos) return [];
+  return [{ text, logprob }];
+}
+
+/** Adds up the tokens of choices; those of a prompt count once. */
+class Count {
+  #prompt = 0;
+  #completion = 0;
+
+  /** @param {StreamEnd['usage']} usage @param {boolean} newPrompt */
+  add({ promptTokens, completionTokens }, newPrompt) {
+    if (newPrompt) this.#prompt += promptTokens;
+    this.#completion += completionTokens;
+  }
+
+  /** @returns {Usage} */
+  get usage() {
+    return {
+      prompt_tokens: this.#prompt,
+      completion_tokens: this.#completion,
+      total_tokens: this.#prompt + this.#completion,
+    };
+  }
+}
