@@ -3,9 +3,10 @@
 #
 #   sh native/setup.sh GROUP...
 #
-# A group is a row's first word in the table below, or npm (the packages of package-lock.json). On
-# Debian as root missing packages are installed by name; elsewhere this prints what to install and
-# ends with 1. When nothing is missing it only looks, in a few milliseconds.
+# A group is a row's first word in the table below, npm (the packages of package-lock.json) or
+# package (those of tests/package). On Debian as root missing packages are installed by name;
+# elsewhere this prints what to install and ends with 1. When nothing is missing it only looks, in a
+# few milliseconds.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,6 +33,8 @@ aarch64 qemu-user qemu-aarch64
 emscripten emscripten emcc
 browser chromium chromium
 browser firefox-esr firefox-esr
+webkit webkit2gtk-driver WebKitWebDriver
+webkit xvfb Xvfb
 '
 
 is_there() {
@@ -83,6 +86,16 @@ case $wanted in
       echo "Installing the npm packages" >&2
       npm ci --loglevel=error >&2
       touch node_modules/.package-lock.json
+    fi
+    ;;
+esac
+case $wanted in
+  *" package "*)
+    lock=tests/package/package-lock.json
+    if [ ! -x tests/package/node_modules/.bin/vite ] || [ $lock -nt tests/package/node_modules/.package-lock.json ]; then
+      echo "Installing the npm packages of tests/package" >&2
+      npm ci --prefix tests/package --loglevel=error >&2
+      touch tests/package/node_modules/.package-lock.json
     fi
     ;;
 esac

@@ -66,7 +66,13 @@ const suites = [
   { name: 'node20', builds: ['native', 'wasm'], node: 20, ...nodeTests('node') },
   { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
   { name: 'emscripten', builds: ['native', 'emscripten'], ...nodeTests('emscripten') },
-  { name: 'install', groups: ['gcc', 'install'], builds: ['native', 'wasm', 'types'], ...nodeTests('install') },
+  { name: 'install', groups: ['gcc', 'install'], builds: ['native'], ...nodeTests('install') },
+  {
+    name: 'package',
+    groups: ['npm', 'browser', 'webkit', 'package'],
+    builds: ['wasm', 'types'],
+    ...nodeTests('package'),
+  },
   {
     name: 'parity',
     groups: ['npm'],

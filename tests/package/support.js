@@ -1,0 +1,59 @@
+// What the tests of the package share: the packed tarball, installed, and applications that use it.
+import { execFile, execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+export const root = resolve(import.meta.dirname, '../..');
+const bin = join(import.meta.dirname, 'node_modules', '.bin');
+const PATH = [bin, join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
+const execute = promisify(execFile);
+
+/**
+ * Packs the package as it stands and installs the tarball into a folder of its own.
+ * @returns the folder, what npm says of the tarball, its path, and what applications need
+ */
+export function installPackage() {
+  const folder = mkdtempSync(join(tmpdir(), 'halfbyte-package-'));
+  // The suite has built what prepack would build.
+  const out = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [packed] = JSON.parse(out);
+  const tarball = join(folder, packed.filename);
+  writeFileSync(join(folder, 'package.json'), '{ "name": "application", "private": true, "type": "module" }');
+  execFileSync('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error', tarball], {
+    cwd: folder,
+  });
+
+  /** Runs a command in a folder of it; resolves to what it printed. */
+  const run = async (command, args, cwd = folder) =>
+    (await execute(command, args, { cwd, env: { ...process.env, PATH } })).stdout;
+
+  return {
+    folder,
+    packed,
+    tarball,
+    run,
+    /** A fixture's copy beside the installed package; `own`: with the package inside. */
+    app(name, { own = false } = {}) {
+      const place = join(folder, name);
+      cpSync(join(import.meta.dirname, 'fixtures', name), place, { recursive: true });
+      const files = join('node_modules', 'halfbyte');
+      if (own) cpSync(join(folder, files), join(place, files), { recursive: true });
+      return place;
+    },
+    /** Lets applications import a tool that is installed for the tests. */
+    link(name) {
+      symlinkSync(join(import.meta.dirname, 'node_modules', name), join(folder, 'node_modules', name));
+    },
+    /** What an application of the fixtures tells, wherever it runs. */
+    async story() {
+      return run('node', ['story.js'], this.app('node-esm'));
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
