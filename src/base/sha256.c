@@ -21,26 +21,44 @@ static uint32_t load_big_endian(const uint8_t *b) {
   return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
+/* One round. Instead of moving the eight words of the state along, the caller names them anew. */
+static inline void round_of(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f,
+                            uint32_t g, uint32_t *h, uint32_t input) {
+  uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+  uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+  uint32_t t1 = *h + sum1 + (g ^ (e & (f ^ g))) + input;
+  *d += t1;
+  *h = t1 + sum0 + ((a & b) | (c & (a | b)));
+}
+
 static void compress(uint32_t state[8], const uint8_t block[64]) {
-  uint32_t w[64], s[8];
+  uint32_t w[64];
   for (int i = 0; i < 16; i++) w[i] = load_big_endian(block + 4 * i);
   for (int i = 16; i < 64; i++) {
     uint32_t a = w[i - 15], b = w[i - 2];
     w[i] = w[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[i - 7] +
            (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
   }
-  memcpy(s, state, sizeof s);
-  for (int i = 0; i < 64; i++) {
-    uint32_t sum1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-    uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-    uint32_t t1 = s[7] + sum1 + choice + constants[i] + w[i];
-    uint32_t sum0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-    uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-    memmove(s + 1, s, 7 * sizeof *s);
-    s[4] += t1;
-    s[0] = t1 + sum0 + majority;
+  uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+  for (int i = 0; i < 64; i += 8) {
+    round_of(a, b, c, &d, e, f, g, &h, constants[i] + w[i]);
+    round_of(h, a, b, &c, d, e, f, &g, constants[i + 1] + w[i + 1]);
+    round_of(g, h, a, &b, c, d, e, &f, constants[i + 2] + w[i + 2]);
+    round_of(f, g, h, &a, b, c, d, &e, constants[i + 3] + w[i + 3]);
+    round_of(e, f, g, &h, a, b, c, &d, constants[i + 4] + w[i + 4]);
+    round_of(d, e, f, &g, h, a, b, &c, constants[i + 5] + w[i + 5]);
+    round_of(c, d, e, &f, g, h, a, &b, constants[i + 6] + w[i + 6]);
+    round_of(b, c, d, &e, f, g, h, &a, constants[i + 7] + w[i + 7]);
   }
-  for (int i = 0; i < 8; i++) state[i] += s[i];
+  state[0] += a;
+  state[1] += b;
+  state[2] += c;
+  state[3] += d;
+  state[4] += e;
+  state[5] += f;
+  state[6] += g;
+  state[7] += h;
 }
 
 void hb_sha256_init(hb_sha256 *hash) {
