@@ -6,6 +6,7 @@ import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
 import { measureKernels } from './kernels.js';
 import { loadModel } from './loader.js';
+import { Measures } from './measures.js';
 import { breathe } from './platform.js';
 import { Session, allLogits, sessionMemory } from './session.js';
 import { Tokenizer } from './tokenizer.js';
@@ -13,8 +14,11 @@ import { makeMachine } from './variants.js';
 
 /** @import { BenchArgs } from './bench.js' */
 /** @import { Core, Pointer } from './core.js' */
+/** @import { EmbedArgs } from './embedding.js' */
 /** @import { GenerateArgs } from './generation.js' */
 /** @import { TensorType } from './kernels.js' */
+/** @import { CompareArgs } from './measures.js' */
+/** @import { ScoringArgs } from './scoring.js' */
 /** @import { Loaded } from './session.js' */
 /** @import { Pull, Source } from './sources.js' */
 /** @import { Crew, Machine } from './variants.js' */
@@ -43,6 +47,7 @@ export class Engine {
   /** @type {Machine & Loaded & { loadSeconds: number } | undefined} */ #loaded;
   /** @type {Tokenizer | undefined} */ #tokenizer;
   /** @type {Session | undefined} */ #session;
+  /** @type {Measures | undefined} */ #measures;
 
   /** @param {Host} host */
   constructor(host) {
@@ -197,6 +202,30 @@ export class Engine {
   }
 
   // ---- Measuring
+
+  #requireMeasures() {
+    this.#measures ??= new Measures(this.#requireModel(), this.#requireTokenizer());
+    return this.#measures;
+  }
+
+  /** @param {EmbedArgs} args @param {Emit} emit @param {Watch} watch */
+  embed(args, emit, watch) {
+    const { core, model } = this.#requireModel();
+    const { width } = modelInfo(core, model);
+    const { contextLength: most } = /** @type {Session} */ (this.#session);
+    for (const each of args.texts) if (typeof each !== 'string') this.#checkTokens(each);
+    return this.#requireMeasures().embed(args, { width, most }, emit, watch);
+  }
+
+  /** @param {ScoringArgs} args @param {Emit} emit @param {Watch} watch */
+  perplexity(args, emit, watch) {
+    return this.#requireMeasures().perplexity(args, emit, watch);
+  }
+
+  /** @param {CompareArgs} args */
+  compare(args) {
+    return this.#requireMeasures().compare(args);
+  }
 
   /** @param {BenchArgs} args @param {Emit} emit @param {Watch} watch */
   bench(args, emit, watch) {

@@ -1,25 +1,31 @@
 // The public face of halfbyte in JavaScript.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Client, abortError } from './client.js';
-import { AbortError } from './generated.js';
+import { compareModels } from './compare.js';
+import { AbortError, ArgumentError } from './generated.js';
 import { openaiOf } from './openai.js';
 import {
   benchArgs,
+  embedArgs,
   engineOptions,
   generateArgs,
   kernelBenchArgs,
   oneOf,
   resolveSources,
+  scoringArgs,
   text,
   tokenList,
 } from './options.js';
 
 /** @import { BenchResult } from './bench.js' */
 /** @import { Local } from './client.js' */
+/** @import { Comparison } from './divergence.js' */
 /** @import { FinishReason } from './generation.js' */
 /** @import { MetadataValue, TensorInfo } from './gguf.js' */
 /** @import { KernelResult } from './kernels.js' */
+/** @import { Perplexity } from './measures.js' */
 /** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
+/** @import { EmbedOptions, MeasureOptions } from './options.js' */
 /** @import { Variant } from './variants.js' */
 
 export { defaultModel } from './default-model.js';
@@ -316,6 +322,47 @@ export class Model {
    */
   get openai() {
     return openaiOf(this);
+  }
+
+  /**
+   * Vectors that stand for texts: the states behind the model's last norm, pooled over the tokens of
+   * each text. Models that were made for it give vectors whose angles tell how much texts have in
+   * common; others give rough ones.
+   * @param {(string | ArrayLike<number>)[]} texts texts, or tokens
+   * @param {EmbedOptions} [options]
+   * @returns {Promise<Float32Array[]>} one for each text, as long as the model is wide
+   */
+  async embed(texts, options = {}) {
+    const { signal, onProgress } = options;
+    const args = embedArgs(texts, options);
+    return this.#client.call('embed', args, { signal, onEvent: onProgress });
+  }
+
+  /**
+   * How well the model predicts a text: the exponential of the mean loss a token, with llama.cpp's
+   * convention (chunks of `context` tokens, each scored in its second half), and so the number that
+   * `halfbyte perplexity` and `llama-perplexity` give.
+   * @param {string} input
+   * @param {MeasureOptions} [options]
+   * @returns {Promise<Perplexity>}
+   */
+  async perplexity(input, options = {}) {
+    const { signal, onProgress } = options;
+    const args = scoringArgs(input, options);
+    return this.#client.call('perplexity', args, { signal, onEvent: onProgress });
+  }
+
+  /**
+   * How far the model's predictions are from those of another on a text: of a quantized model, how
+   * much it lost against the original. Both must have the same tokenizer.
+   * @param {Model} reference is taken for the truth
+   * @param {string} input
+   * @param {MeasureOptions} [options]
+   * @returns {Promise<Comparison>}
+   */
+  async compare(reference, input, options = {}) {
+    if (!(reference instanceof Model)) throw new ArgumentError('a model is compared with a Model');
+    return compareModels(this.#client, reference.#client, scoringArgs(input, options), options);
   }
 
   /** Frees everything, workers included. Calls that are pending reject with a StateError. */

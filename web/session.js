@@ -23,9 +23,10 @@ const PIECES = { whole: [BATCH], pieces: [3, 1, 5, 2, 17, 4], single: [1] };
  * @param {Loaded} loaded
  * @param {number} contextLength 0: what the model was made for
  * @param {number} logitRows
+ * @param {boolean} hidden whether hidden states are kept instead of logits
  * @param {(options: Pointer) => T} body
  */
-function withOptions({ core, parallel, kv }, contextLength, logitRows, body) {
+function withOptions({ core, parallel, kv }, contextLength, logitRows, hidden, body) {
   return core.scope((allocate) => {
     const options = allocate(core.sizeOf('hb_session_options'));
     core.write('hb_session_options', options, {
@@ -35,6 +36,7 @@ function withOptions({ core, parallel, kv }, contextLength, logitRows, body) {
       batch: BATCH,
       logit_rows: logitRows,
       kv: KV[kv],
+      hidden: hidden ? 1 : 0,
     });
     return body(options);
   });
@@ -46,7 +48,7 @@ function withOptions({ core, parallel, kv }, contextLength, logitRows, body) {
  * @param {number} contextLength
  */
 export function sessionMemory(loaded, contextLength) {
-  return withOptions(loaded, contextLength, 1, (options) =>
+  return withOptions(loaded, contextLength, 1, false, (options) =>
     Number(loaded.core.result64('hb_session_memory', loaded.model, options)),
   );
 }
@@ -56,11 +58,16 @@ export class Session {
   #core;
   /** The tokens that the cache holds, but for those of `append`. @type {number[]} */ #held = [];
 
-  /** @param {Loaded} loaded @param {number} contextLength @param {number} [logitRows] */
-  constructor(loaded, contextLength, logitRows = 1) {
+  /**
+   * @param {Loaded} loaded
+   * @param {number} contextLength
+   * @param {number} [logitRows]
+   * @param {boolean} [hidden] keep hidden states instead of logits
+   */
+  constructor(loaded, contextLength, logitRows = 1, hidden = false) {
     this.#core = loaded.core;
     /** @type {Pointer} */
-    this.pointer = withOptions(loaded, contextLength, logitRows, (options) =>
+    this.pointer = withOptions(loaded, contextLength, logitRows, hidden, (options) =>
       loaded.core.result('hb_session_create', loaded.model, options),
     );
   }
@@ -134,6 +141,11 @@ export class Session {
       core.check('hb_step', this.pointer, at, rows.length);
     });
     this.#held.push(...tokens);
+  }
+
+  /** A row of the last step's hidden states. @param {number} index @param {number} width */
+  hidden(index, width) {
+    return this.#core.floats(this.#core.call('hb_session_hidden', this.pointer, index), width);
   }
 
   /** A row of the last step's logits. @param {number} index @param {number} vocabulary */

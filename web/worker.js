@@ -13,7 +13,7 @@ import { parentPort } from './platform.js';
 
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
- *   'bench' | 'kernels'} Method
+ *   'bench' | 'kernels' | 'embed' | 'perplexity' | 'compare'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 
