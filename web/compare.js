@@ -4,7 +4,7 @@ import { ArgumentError } from './generated.js';
 
 /** @import { Client } from './client.js' */
 /** @import { Comparison } from './divergence.js' */
-/** @import { MeasureProgress } from './options.js' */
+/** @import { MeasureProgress } from './measure-options.js' */
 /** @import { ScoringArgs } from './scoring.js' */
 
 const STEP_MS = 60;

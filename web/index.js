@@ -3,16 +3,15 @@
 import { Client, abortError } from './client.js';
 import { compareModels } from './compare.js';
 import { AbortError, ArgumentError } from './generated.js';
+import { embedArgs, scoringArgs } from './measure-options.js';
 import { openaiOf } from './openai.js';
 import {
   benchArgs,
-  embedArgs,
   engineOptions,
   generateArgs,
   kernelBenchArgs,
   oneOf,
   resolveSources,
-  scoringArgs,
   text,
   tokenList,
 } from './options.js';
@@ -25,7 +24,7 @@ import {
 /** @import { KernelResult } from './kernels.js' */
 /** @import { Perplexity } from './measures.js' */
 /** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
-/** @import { EmbedOptions, MeasureOptions } from './options.js' */
+/** @import { EmbedOptions, MeasureOptions } from './measure-options.js' */
 /** @import { Variant } from './variants.js' */
 
 export { defaultModel } from './default-model.js';

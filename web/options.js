@@ -6,14 +6,12 @@ import { isNode, pathOf } from './platform.js';
 /** @import { Local } from './client.js' */
 /** @import { Source } from './sources.js' */
 /** @import { EngineOptions } from './engine.js' */
-/** @import { EmbedArgs } from './embedding.js' */
 /** @import { GenerateArgs } from './generation.js' */
-/** @import { ScoringArgs } from './scoring.js' */
 /** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
-const U32 = 2 ** 32 - 1;
+export const U32 = 2 ** 32 - 1;
 const MOST_SAMPLES = 100;
 const TYPES = Object.keys(TYPE);
 
@@ -78,7 +76,7 @@ const TYPES = Object.keys(TYPE);
  * @param {boolean} [whole]
  * @returns {number}
  */
-function number(name, value, least, most, whole = false) {
+export function number(name, value, least, most, whole = false) {
   if (typeof value !== 'number' || !(value >= least && value <= most))
     throw new ArgumentError(`${name} must be a number from ${least} to ${most}, not ${value}`);
   if (whole && !Number.isInteger(value))
@@ -200,58 +198,6 @@ export function kernelBenchArgs({ types = TYPES, threads, isa }) {
   return {
     options: engineOptions({ threads, isa }),
     types: types.map((type) => oneOf('a type', String(type).toUpperCase(), TYPES)),
-  };
-}
-
-/**
- * @typedef {object} EmbedOptions
- * @property {'mean' | 'last'} [pooling] of the states of a text's tokens; the mean unless given
- * @property {boolean} [normalize] unless false: vectors of length 1
- * @property {boolean} [special] whether control tokens written in a text are control tokens; unless
- *   set they are plain text
- * @property {(progress: { phase: 'embed', loaded: number, total: number }) => void} [onProgress]
- *   tokens that were read
- * @property {AbortSignal} [signal]
- */
-
-/** @param {unknown} texts @param {EmbedOptions} options @returns {EmbedArgs} */
-export function embedArgs(texts, { pooling = 'mean', normalize = true, special = false }) {
-  if (!Array.isArray(texts)) throw new ArgumentError('texts must be a list');
-  return {
-    texts: texts.map((each, i) => {
-      if (typeof each === 'string') return each;
-      const tokens = tokenList(each);
-      if (tokens.length === 0) throw new ArgumentError(`texts[${i}] has no tokens`);
-      return tokens;
-    }),
-    pooling: oneOf('pooling', pooling, ['mean', 'last']),
-    normalize: Boolean(normalize),
-    special: Boolean(special),
-  };
-}
-
-/**
- * @typedef {object} MeasureProgress
- * @property {'measure'} phase
- * @property {number} loaded tokens so far
- * @property {number} total tokens
- */
-
-/**
- * @typedef {object} MeasureOptions
- * @property {number} [context] tokens of a chunk, of which the second half is scored; 512 unless
- *   given
- * @property {number} [chunks] at most so many; all unless given
- * @property {(progress: MeasureProgress) => void} [onProgress]
- * @property {AbortSignal} [signal]
- */
-
-/** @param {unknown} input @param {MeasureOptions} options @returns {ScoringArgs} */
-export function scoringArgs(input, { context = 512, chunks = 0 }) {
-  return {
-    text: text('the text', input),
-    context: number('context', context, 4, U32, true),
-    chunks: number('chunks', chunks, 0, U32, true),
   };
 }
 

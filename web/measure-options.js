@@ -1,0 +1,58 @@
+// Options of what a model measures on texts.
+import { ArgumentError } from './generated.js';
+import { U32, number, oneOf, text, tokenList } from './options.js';
+
+/** @import { EmbedArgs } from './embedding.js' */
+/** @import { ScoringArgs } from './scoring.js' */
+
+/**
+ * @typedef {object} EmbedOptions
+ * @property {'mean' | 'last'} [pooling] of the states of a text's tokens; the mean unless given
+ * @property {boolean} [normalize] unless false: vectors of length 1
+ * @property {boolean} [special] whether control tokens written in a text are control tokens; unless
+ *   set they are plain text
+ * @property {(progress: { phase: 'embed', loaded: number, total: number }) => void} [onProgress]
+ *   tokens that were read
+ * @property {AbortSignal} [signal]
+ */
+
+/** @param {unknown} texts @param {EmbedOptions} options @returns {EmbedArgs} */
+export function embedArgs(texts, { pooling = 'mean', normalize = true, special = false }) {
+  if (!Array.isArray(texts)) throw new ArgumentError('texts must be a list');
+  return {
+    texts: texts.map((each, i) => {
+      if (typeof each === 'string') return each;
+      const tokens = tokenList(each);
+      if (tokens.length === 0) throw new ArgumentError(`texts[${i}] has no tokens`);
+      return tokens;
+    }),
+    pooling: oneOf('pooling', pooling, ['mean', 'last']),
+    normalize: Boolean(normalize),
+    special: Boolean(special),
+  };
+}
+
+/**
+ * @typedef {object} MeasureProgress
+ * @property {'measure'} phase
+ * @property {number} loaded tokens so far
+ * @property {number} total tokens
+ */
+
+/**
+ * @typedef {object} MeasureOptions
+ * @property {number} [context] tokens of a chunk, of which the second half is scored; 512 unless
+ *   given
+ * @property {number} [chunks] at most so many; all unless given
+ * @property {(progress: MeasureProgress) => void} [onProgress]
+ * @property {AbortSignal} [signal]
+ */
+
+/** @param {unknown} input @param {MeasureOptions} options @returns {ScoringArgs} */
+export function scoringArgs(input, { context = 512, chunks = 0 }) {
+  return {
+    text: text('the text', input),
+    context: number('context', context, 4, U32, true),
+    chunks: number('chunks', chunks, 0, U32, true),
+  };
+}
