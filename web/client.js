@@ -1,16 +1,20 @@
 // The caller's side of a model's worker: starts it and those that compute for it, turns messages
 // into promises, and makes sure that nothing waits for ever when a worker ends.
+import { Renderer } from './chat/renderer.js';
 import {
   EngineError,
   EnvironmentError,
   HalfbyteError,
   IntegrityError,
   NetworkError,
+  NoTemplateError,
   QuotaError,
+  TemplateError,
 } from './error.js';
 import { AbortError, STATUS_CLASSES, StateError } from './generated.js';
 import { startEngine, startThread } from './workers.js';
 
+/** @import { RenderRequest } from './chat/template.js' */
 /** @import { WorkerPort } from './workers.js' */
 /** @import { ErrorRecord } from './worker.js' */
 
@@ -35,7 +39,9 @@ const CLASSES = new Map(
     EnvironmentError,
     IntegrityError,
     NetworkError,
+    NoTemplateError,
     QuotaError,
+    TemplateError,
   ].map((Class) => [Class.code, Class]),
 );
 
@@ -43,6 +49,7 @@ export class Client {
   /** @type {WorkerPort} */ #worker;
   /** @type {WorkerPort[]} */ #threads = [];
   /** @type {Map<number, Pending>} */ #pending = new Map();
+  #renderer = new Renderer();
   #nextId = 1;
   /** Why nothing can be called any more. @type {HalfbyteError | undefined} */ #ended;
   #locals;
@@ -72,6 +79,9 @@ export class Client {
         break;
       case 'threads':
         void this.#startThreads(message.lines);
+        break;
+      case 'render':
+        void this.#render(message);
         break;
       case 'broken':
         void this.end(/** @type {HalfbyteError} */ (errorFrom(message.error)));
@@ -104,6 +114,16 @@ export class Client {
       this.#worker.post({ type: 'chunk', bytes }, [bytes.buffer]);
     } catch (error) {
       this.#post({ type: 'chunk', error: String(error) });
+    }
+  }
+
+  /** @param {{ number: number, request: RenderRequest }} message */
+  async #render({ number, request }) {
+    try {
+      this.#post({ type: 'rendered', number, value: await this.#renderer.render(request) });
+    } catch (error) {
+      const { code, message } = /** @type {HalfbyteError} */ (error);
+      this.#post({ type: 'rendered', number, error: { code, message } });
     }
   }
 
@@ -192,7 +212,7 @@ export class Client {
     this.#pending.clear();
     for (const call of pending) call.reject(error);
     const workers = [this.#worker, ...this.#threads.splice(0)];
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await Promise.all([this.#renderer.end(), ...workers.map((worker) => worker.terminate())]);
     this.#locals = [];
   }
 }

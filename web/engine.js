@@ -1,6 +1,7 @@
 // A model in its worker. Everything here may block for as long as one slice of a prompt or one
 // token takes, and looks at its messages in between.
 import { measureModel } from './bench.js';
+import { ChatPrompt, hasTemplate } from './chat/prompt.js';
 import { AbortError, ArgumentError, ContextFullError, StateError } from './generated.js';
 import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
@@ -13,6 +14,8 @@ import { Tokenizer } from './tokenizer.js';
 import { makeMachine } from './variants.js';
 
 /** @import { BenchArgs } from './bench.js' */
+/** @import { Conversation } from './chat/messages.js' */
+/** @import { Rendered, RenderRequest } from './chat/template.js' */
 /** @import { Core, Pointer } from './core.js' */
 /** @import { EmbedArgs } from './embedding.js' */
 /** @import { GenerateArgs } from './generation.js' */
@@ -24,13 +27,17 @@ import { makeMachine } from './variants.js';
 /** @import { Crew, Machine } from './variants.js' */
 
 /** @typedef {(event: any) => void} Emit tells the caller of something while a call runs */
-/** @typedef {{ aborted: boolean }} Watch set from outside while a call runs */
+/**
+ * Set from outside while a call runs.
+ * @typedef {{ aborted: boolean, onAbort?: (() => void) | undefined }} Watch
+ */
 
 /**
  * What the engine asks of its surroundings.
  * @typedef {object} Host
  * @property {Pull} pull
  * @property {(crew: Crew) => Promise<void>} startThreads
+ * @property {(request: RenderRequest) => Promise<Rendered>} render
  */
 
 /**
@@ -48,6 +55,7 @@ export class Engine {
   /** @type {Tokenizer | undefined} */ #tokenizer;
   /** @type {Session | undefined} */ #session;
   /** @type {Measures | undefined} */ #measures;
+  /** @type {ChatPrompt | undefined} */ #chatPrompt;
 
   /** @param {Host} host */
   constructor(host) {
@@ -76,6 +84,7 @@ export class Engine {
       loadSeconds,
       memoryBytes: core.memory.buffer.byteLength,
       tokenizer: this.#tokenizer?.info,
+      hasChatTemplate: hasTemplate(core, core.call('hb_model_gguf', model)),
       variant,
       isa: core.cstring(core.call('hb_isa_name', isa)),
       kv,
@@ -180,19 +189,47 @@ export class Engine {
   }
 
   /**
+   * The tokens that the model's template makes of a conversation.
+   * @param {{ prompt: Conversation }} args
+   * @param {Emit} emit
+   * @param {Watch} watch
+   * @returns {Promise<number[]>}
+   */
+  async chatTokens({ prompt }, emit, watch) {
+    const { core, model } = this.#requireModel();
+    const gguf = core.call('hb_model_gguf', model);
+    const chat = (this.#chatPrompt ??= new ChatPrompt(core, gguf, this.#requireTokenizer()));
+    const rendered = this.#host.render(chat.request(prompt));
+    const aborted = new Promise((resolve, reject) => {
+      watch.onAbort = () => reject(new AbortError('aborted while the chat template ran'));
+    });
+    return chat.tokens(await Promise.race([rendered, aborted]));
+  }
+
+  /**
+   * @param {string | number[] | Conversation} prompt
+   * @param {boolean} special
+   * @param {Emit} emit
+   * @param {Watch} watch
+   * @returns {Promise<number[]>}
+   */
+  async #promptTokens(prompt, special, emit, watch) {
+    if (typeof prompt === 'string') return this.#requireTokenizer().promptTokens(prompt, special);
+    if (!Array.isArray(prompt)) return this.chatTokens({ prompt }, emit, watch);
+    this.#checkTokens(prompt);
+    return prompt;
+  }
+
+  /**
    * Continues a prompt.
-   * @param {{ prompt: string | number[], options: GenerateArgs }} args
+   * @param {{ prompt: string | number[] | Conversation, options: GenerateArgs }} args
    * @param {Emit} emit
    * @param {Watch} watch
    */
   async stream({ prompt, options }, emit, watch) {
     const { core } = this.#requireModel();
     const session = /** @type {Session} */ (this.#session);
-    const tokens =
-      typeof prompt === 'string'
-        ? this.#requireTokenizer().promptTokens(prompt, options.special)
-        : prompt;
-    this.#checkTokens(tokens);
+    const tokens = await this.#promptTokens(prompt, options.special, emit, watch);
     if (tokens.length === 0) throw new ArgumentError('the prompt has no tokens');
     if (tokens.length > session.contextLength)
       throw new ContextFullError(

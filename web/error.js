@@ -79,3 +79,15 @@ export class IntegrityError extends HalfbyteError {
     this.actual = details.actual;
   }
 }
+
+/** A chat template is wrong, refuses the conversation, or goes beyond its limits. */
+export class TemplateError extends HalfbyteError {
+  static code = 'TEMPLATE';
+  static label = 'TemplateError';
+}
+
+/** The model has no chat template: it continues texts. */
+export class NoTemplateError extends TemplateError {
+  static code = 'NO_TEMPLATE';
+  static label = 'NoTemplateError';
+}

@@ -21,6 +21,31 @@ export function describeGguf(core, gguf) {
   return { metadata: readMetadata(core, gguf), tensors: readTensors(core, gguf) };
 }
 
+/**
+ * A value of the metadata by its key.
+ * @param {Core} core
+ * @param {Pointer} gguf
+ * @param {string} key
+ */
+export function findValue(core, gguf, key) {
+  const at = core.scope((allocate) =>
+    core.call('hb_gguf_value', gguf, core.putText(allocate, `${key}\0`).data),
+  );
+  return at ? { at, record: core.read('hb_value', at) } : undefined;
+}
+
+/**
+ * A text of the metadata.
+ * @param {Core} core
+ * @param {Pointer} gguf
+ * @param {string} key
+ * @returns {string | undefined}
+ */
+export function textValue(core, gguf, key) {
+  const found = findValue(core, gguf, key);
+  return found && core.resultString('hb_value_string', found.at);
+}
+
 /** @param {Core} core @param {Pointer} gguf @returns {TensorInfo[]} */
 function readTensors(core, gguf) {
   const tensors = [];

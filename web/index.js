@@ -1,22 +1,24 @@
 // The public face of halfbyte in JavaScript.
 /// <reference lib="esnext.disposable" preserve="true" />
+import { conversation } from './chat/messages.js';
 import { Client, abortError } from './client.js';
 import { compareModels } from './compare.js';
-import { AbortError, ArgumentError } from './generated.js';
+import { ArgumentError } from './generated.js';
 import { embedArgs, scoringArgs } from './measure-options.js';
 import { openaiOf } from './openai.js';
 import {
   benchArgs,
   engineOptions,
-  generateArgs,
   kernelBenchArgs,
   oneOf,
   resolveSources,
   text,
   tokenList,
 } from './options.js';
+import { stream } from './stream.js';
 
 /** @import { BenchResult } from './bench.js' */
+/** @import { ChatMessage, TemplateOptions } from './chat/messages.js' */
 /** @import { Local } from './client.js' */
 /** @import { Comparison } from './divergence.js' */
 /** @import { FinishReason } from './generation.js' */
@@ -69,6 +71,7 @@ export { capabilities } from './variants.js';
  * @typedef {ModelDescription & {
  *   tokenizer: { bos?: number, eos?: number, unknown?: number, addsBos: boolean, addsEos: boolean }
  *     | undefined,
+ *   hasChatTemplate: boolean,
  *   loadSeconds: number,
  *   memoryBytes: number,
  *   variant: Variant,
@@ -219,36 +222,32 @@ export class Model {
    * @returns {AsyncGenerator<StreamPart | StreamEnd, void, undefined>}
    */
   async *stream(prompt, options = {}) {
-    const { signal, onProgress } = options;
     const given = typeof prompt === 'string' ? prompt : tokenList(prompt);
-    const args = { prompt: given, options: generateArgs(options) };
-    const seed = args.options.sampler.seed;
-    const events = new Events(onProgress);
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(signal?.reason);
-    if (signal?.aborted) onAbort();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const ended = this.#client
-      .call('stream', args, { signal: stop.signal, onEvent: events.push, patient: true })
-      .catch((error) => {
-        // Aborted before its turn came.
-        if (error instanceof AbortError) return NOTHING;
-        throw error;
-      })
-      .finally(events.close);
-    ended.catch(() => {}); // told below, to whoever still listens
-    try {
-      yield* events.parts();
-      const end = await ended;
-      yield {
-        text: '',
-        ...end,
-        seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : seed,
-      };
-    } finally {
-      stop.abort();
-      signal?.removeEventListener('abort', onAbort);
-    }
+    yield* stream(this.#client, given, options);
+  }
+
+  /**
+   * Answers a conversation, as objects like those of `stream`. The model's own template makes a
+   * prompt of the messages, with control tokens where the template writes them; what stands in the
+   * messages stays text. Of a conversation that goes on, only what is new is read.
+   * @param {ChatMessage[]} messages
+   * @param {GenerateOptions & TemplateOptions} [options] `special` has no meaning here
+   * @returns {AsyncGenerator<StreamPart | StreamEnd, void, undefined>} rejects with a NoTemplateError
+   *   if the model has no chat template and none is given
+   */
+  async *chat(messages, options = {}) {
+    yield* stream(this.#client, conversation(messages, options), options);
+  }
+
+  /**
+   * The tokens that a template makes of a conversation: what `chat` continues.
+   * @param {ChatMessage[]} messages
+   * @param {TemplateOptions & { signal?: AbortSignal }} [options]
+   * @returns {Promise<number[]>}
+   */
+  async chatTokens(messages, options = {}) {
+    const prompt = conversation(messages, options);
+    return this.#client.call('chatTokens', { prompt }, { signal: options.signal });
   }
 
   /**
@@ -371,44 +370,5 @@ export class Model {
 
   async [Symbol.asyncDispose]() {
     await this.dispose();
-  }
-}
-
-/** The end of a generation that never began. */
-const NOTHING = {
-  finishReason: 'abort',
-  usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
-  timings: { prefillMs: 0, decodeMs: 0, prefillTokensPerSecond: 0, tokensPerSecond: 0 },
-};
-
-/** Parts of a stream between their arrival and their use. */
-class Events {
-  /** @type {StreamPart[]} */ #parts = [];
-  #onProgress;
-  #closed = false;
-  /** @type {(() => void) | undefined} */ #wake;
-
-  /** @param {GenerateOptions['onProgress']} onProgress */
-  constructor(onProgress) {
-    this.#onProgress = onProgress;
-  }
-
-  push = (/** @type {any} */ event) => {
-    if (event.phase) return this.#onProgress?.(event);
-    this.#parts.push(...event.parts);
-    this.#wake?.();
-  };
-
-  close = () => {
-    this.#closed = true;
-    this.#wake?.();
-  };
-
-  async *parts() {
-    for (;;) {
-      while (this.#parts.length > 0) yield /** @type {StreamPart} */ (this.#parts.shift());
-      if (this.#closed) return;
-      await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
-    }
   }
 }

@@ -1,19 +1,23 @@
 // The worker that holds a model: requests come in as messages, one engine answers them in order.
 import { Engine } from './engine.js';
-import { EngineError, HalfbyteError } from './error.js';
+import { EngineError, EnvironmentError, HalfbyteError, TemplateError } from './error.js';
 import { AbortError } from './generated.js';
 import { parentPort } from './platform.js';
+
+/** @import { Watch } from './engine.js' */
 
 // What travels between the caller (client.js) and this worker:
 //   to here    { type: 'call', id, method, args }   { type: 'abort', id }
 //              { type: 'chunk', bytes?, error? }    { type: 'threads', error? }
+//              { type: 'rendered', number, value?, error? }
 //   from here  { type: 'result', id, value }        { type: 'error', id, error }
 //              { type: 'event', id, event }         { type: 'pull', number, offset, length }
 //              { type: 'threads', lines }           { type: 'broken', error }
+//              { type: 'render', number, request }
 
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
- *   'bench' | 'kernels' | 'embed' | 'perplexity' | 'compare'} Method
+ *   'chatTokens' | 'bench' | 'kernels' | 'embed' | 'perplexity' | 'compare'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 
@@ -23,6 +27,9 @@ const port = parentPort();
 let chunkArrived;
 /** @type {((error: string | undefined) => void) | undefined} */
 let threadsReady;
+/** @type {Map<number, (message: any) => void>} */
+const rendering = new Map();
+let renders = 0;
 
 const engine = new Engine({
   pull: (number, offset, length) =>
@@ -43,23 +50,34 @@ const engine = new Engine({
       });
       port.post({ type: 'threads', lines }, lines);
     }),
+  render: (request) =>
+    new Promise((resolve, reject) => {
+      const number = renders++;
+      rendering.set(number, ({ value, error }) => {
+        rendering.delete(number);
+        if (!error) return resolve(value);
+        const Class = error.code === EnvironmentError.code ? EnvironmentError : TemplateError;
+        reject(new Class(error.message));
+      });
+      port.post({ type: 'render', number, request });
+    }),
 });
 
 /**
  * Calls that have not been answered.
- * @type {Map<number, { aborted: boolean, started: boolean }>}
+ * @type {Map<number, Watch & { started: boolean }>}
  */
 const calls = new Map();
 /** Ends when every call so far has been answered. @type {Promise<void>} */
 let queue = Promise.resolve();
 
 /** These touch nothing that a generation uses, so they need not wait for one. */
-const IMMEDIATE = new Set(['tokenize', 'detokenize', 'tokenTexts']);
+const IMMEDIATE = new Set(['tokenize', 'detokenize', 'tokenTexts', 'chatTokens']);
 
 port.listen((message) => {
   switch (message.type) {
     case 'call': {
-      const watch = { aborted: false, started: false };
+      const watch = { aborted: false, started: false, onAbort: undefined };
       calls.set(message.id, watch);
       if (IMMEDIATE.has(message.method)) void answer(message, watch);
       else queue = queue.then(() => answer(message, watch));
@@ -74,6 +92,9 @@ port.listen((message) => {
     case 'threads':
       threadsReady?.(message.error);
       break;
+    case 'rendered':
+      rendering.get(message.number)?.(message);
+      break;
   }
 });
 
@@ -82,13 +103,14 @@ function abort(id) {
   const watch = calls.get(id);
   if (!watch) return;
   watch.aborted = true;
+  watch.onAbort?.();
   // One that waits is answered now; its turn will find it gone.
   if (!watch.started) fail(id, new AbortError('aborted while waiting for its turn'));
 }
 
 /**
  * @param {{ id: number, method: Method, args: any }} call
- * @param {{ aborted: boolean, started: boolean }} watch
+ * @param {Watch & { started: boolean }} watch
  */
 async function answer({ id, method, args }, watch) {
   if (!calls.has(id)) return;

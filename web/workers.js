@@ -29,16 +29,34 @@ export function startThread() {
     : webPort(new Worker(new URL('./thread.js', import.meta.url), { type: 'module' }));
 }
 
+/** Starts the worker that runs chat templates. */
+export function startRenderer() {
+  return isNode
+    ? nodeWorker('./chat/render.js', RENDER_LIMITS)
+    : webPort(new Worker(new URL('./chat/render.js', import.meta.url), { type: 'module' }));
+}
+
+/** The same where nothing resolves the names of packages. */
+export function startPlainRenderer() {
+  const name = './chat/render-plain.js';
+  return isNode
+    ? nodeWorker(name, RENDER_LIMITS)
+    : webPort(new Worker(new URL(name, HERE), { type: 'module' }));
+}
+
+const RENDER_LIMITS = { maxOldGenerationSizeMb: 256 };
+
 // Spelled out where the URL is made, bundlers for the web would pack these files once more.
 const HERE = import.meta.url;
 
 /**
  * A program's own flags, such as --input-type, are not for our workers.
  * @param {string} name
+ * @param {import('node:worker_threads').ResourceLimits} [resourceLimits]
  */
-function nodeWorker(name) {
+function nodeWorker(name, resourceLimits) {
   const { Worker: NodeWorker } = threads();
-  return nodePort(new NodeWorker(new URL(name, HERE), { execArgv: [] }));
+  return nodePort(new NodeWorker(new URL(name, HERE), { execArgv: [], resourceLimits }));
 }
 
 /**

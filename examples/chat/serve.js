@@ -9,7 +9,13 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const ROOT = realpathSync(fileURLToPath(new URL('../../', import.meta.url))) + sep;
-const SERVED = ['web', 'build/wasm', 'examples/chat', 'examples/models'];
+const SERVED = [
+  'web',
+  'build/wasm',
+  'examples/chat',
+  'examples/models',
+  'node_modules/@huggingface/jinja/dist',
+];
 const PAGE = '/examples/chat/';
 
 const TYPES = {
