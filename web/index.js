@@ -29,6 +29,7 @@ import { stream } from './stream.js';
 /** @import { EmbedOptions, MeasureOptions } from './measure-options.js' */
 /** @import { Variant } from './variants.js' */
 
+export { cache } from './cache/cache.js';
 export { defaultModel } from './default-model.js';
 export * from './error.js';
 export {
