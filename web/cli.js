@@ -216,6 +216,30 @@ const OPTIONS = {
   },
   json: { type: 'boolean', help: 'print JSON' },
   kernels: { type: 'boolean', help: 'measure each kernel and type alone instead of a model' },
+  port: {
+    type: 'string',
+    argument: 'P',
+    help: 'the port to listen on (default 8080; 0 takes a free one)',
+    parse: whole,
+  },
+  host: {
+    type: 'string',
+    argument: 'H',
+    help: 'the address to listen on (default 127.0.0.1; any that others reach needs a key)',
+  },
+  'api-key': {
+    type: 'string',
+    argument: 'K',
+    help: 'the key that requests must bear (default: HALFBYTE_API_KEY, if that is set)',
+  },
+  'most-tokens': {
+    type: 'string',
+    name: 'max-tokens',
+    short: 'n',
+    argument: 'N',
+    help: 'the most tokens that a request may ask for (default 4096)',
+    parse: whole,
+  },
   help: { type: 'boolean', short: 'h', help: 'show this help' },
 };
 
@@ -275,6 +299,11 @@ const COMMANDS = {
       ...['prompt-length', 'generate', 'repeat', 'depth', 'json', 'kernels'],
     ],
     run: bench,
+  },
+  serve: {
+    summary: "Speaks OpenAI's interface over HTTP",
+    takes: [...COMPUTE, 'ctx', 'port', 'host', 'api-key', 'most-tokens'],
+    run: serveModel,
   },
 };
 
@@ -433,6 +462,24 @@ async function bench(values) {
   const source = shape ? { shape, type, seed } : modelOf(values);
   const options = { counts: threads, isa, kv, json, onProgress: progressBar() };
   process.stdout.write(await benchModel(source, args, options));
+}
+
+/** @param {Values} values */
+async function serveModel(values) {
+  const { serve } = await import('./serve.js');
+  const { port, host, 'api-key': key, 'max-tokens': maxTokens } = values;
+  const server = await serve(() => load(modelOf(values), loadOptions(values)), {
+    port,
+    host,
+    apiKey: key ?? (process.env.HALFBYTE_API_KEY || undefined),
+    limits: maxTokens === undefined ? undefined : { maxTokens },
+  });
+  const interrupted = new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, resolve);
+  });
+  print(`serving ${printable(server.name)} at ${server.url}/v1`);
+  await interrupted;
+  await server.close();
 }
 
 // ---- Printing

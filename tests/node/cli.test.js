@@ -6,7 +6,7 @@ describe('halfbyte in Node', () => {
   test('has help for itself and every command', async () => {
     const { code, stdout } = await cli('--help');
     assert.equal(code, 0);
-    for (const command of ['run', 'inspect', 'tokenize', 'parity', 'bench']) {
+    for (const command of ['run', 'inspect', 'tokenize', 'parity', 'bench', 'serve']) {
       assert.match(stdout, new RegExp(`^ +${command} `, 'm'));
       const help = await cli(command, '--help');
       assert.equal(help.code, 0);

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { AbortError, ArgumentError, ContextFullError, StateError, load } from '../../web/index.js';
 import { openaiOf } from '../../web/openai.js';
 import { PROMPT, collect, modelPath } from './support.js';
+import { modelWith } from './template-model.js';
 
 const greedy = { prompt: PROMPT, temperature: 0, max_tokens: 12 };
 
@@ -32,7 +33,12 @@ describe('text completions', () => {
       model: model.info.name,
       object: 'text_completion',
       choices: [{ index: 0, text, logprobs: null, finish_reason: 'length' }],
-      usage: { prompt_tokens: tokens, completion_tokens: 12, total_tokens: tokens + 12 },
+      usage: {
+        prompt_tokens: tokens,
+        completion_tokens: 12,
+        total_tokens: tokens + 12,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
   });
 
@@ -47,7 +53,7 @@ describe('text completions', () => {
     assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
     const last = chunks.pop();
     assert.deepEqual(last.choices, []);
-    assert.deepEqual(last.usage, usage);
+    assert.equal(last.usage.total_tokens, usage.total_tokens);
     assert.ok(chunks.every((chunk) => chunk.usage === null && chunk.choices.length === 1));
     assert.equal(chunks.map((chunk) => chunk.choices[0].text).join(''), choices[0].text);
     const finishes = chunks.map((chunk) => chunk.choices[0].finish_reason);
@@ -205,7 +211,7 @@ class StandIn {
     yield {
       text: '',
       finishReason: this.finishReason,
-      usage: { promptTokens: 7, completionTokens: words.length + 1 },
+      usage: { promptTokens: 7, cachedTokens: 3, completionTokens: words.length + 1 },
     };
   }
 
@@ -237,7 +243,12 @@ describe('chat completions', () => {
           finish_reason: 'stop',
         },
       ],
-      usage: { prompt_tokens: 7, completion_tokens: 6, total_tokens: 13 },
+      usage: {
+        prompt_tokens: 7,
+        completion_tokens: 6,
+        total_tokens: 13,
+        prompt_tokens_details: { cached_tokens: 3 },
+      },
     });
   });
 
@@ -246,7 +257,9 @@ describe('chat completions', () => {
     const chunks = await all(await new StandIn().openai.chat.completions.create(request));
     const { usage, choices } = chunks.pop();
     assert.deepEqual(choices, []);
-    assert.deepEqual(usage, { prompt_tokens: 7, completion_tokens: 12, total_tokens: 19 });
+    assert.equal(usage.prompt_tokens, 7);
+    assert.equal(usage.completion_tokens, 12);
+    assert.equal(usage.total_tokens, 19);
     for (const index of [0, 1]) {
       const told = chunks.map((chunk) => chunk.choices[0]).filter((each) => each.index === index);
       assert.equal(told[0].delta.role, 'assistant');
@@ -273,59 +286,74 @@ describe('chat completions', () => {
     assert.equal(choices[0].finish_reason, 'length');
   });
 
-  test('hand messages and tools to the template as it takes them', async () => {
+  test('hand messages, tools and variables to model.chat', async () => {
     const model = new StandIn();
-    const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '{"x":1}' } };
+    const messages = [
+      { role: 'developer', content: 'Be kind.' },
+      { role: 'user', content: [{ type: 'text', text: 'a' }], extra: 1 },
+    ];
     const tools = [{ type: 'function', function: { name: 'f', parameters: {} } }];
     await model.openai.chat.completions.create({
-      messages: [
-        { role: 'developer', content: 'Be kind.', extra: 1 },
-        { role: 'assistant', content: null, tool_calls: [call] },
-        { role: 'tool', tool_call_id: 'a', content: 'done' },
-        { role: 'user', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] },
-      ],
+      messages,
       tools,
+      chat_template_kwargs: { enable_thinking: false },
       max_tokens: 5,
       max_completion_tokens: 6,
       top_k: 4,
     });
-    const [{ messages, options }] = model.calls;
-    assert.deepEqual(messages, [
-      { role: 'system', content: 'Be kind.' },
-      {
-        role: 'assistant',
-        content: '',
-        tool_calls: [{ ...call, function: { name: 'f', arguments: { x: 1 } } }],
-      },
-      { role: 'tool', tool_call_id: 'a', content: 'done' },
-      { role: 'user', content: 'ab' },
-    ]);
-    assert.deepEqual(options.tools, tools);
-    assert.equal(options.maxTokens, 6);
-    assert.equal(options.topK, 4);
+    const [call] = model.calls;
+    assert.deepEqual(call.messages, [{ role: 'system', content: 'Be kind.' }, messages[1]]);
+    assert.deepEqual(call.options.tools, tools);
+    assert.deepEqual(call.options.templateVariables, { enable_thinking: false });
+    assert.equal(call.options.maxTokens, 6);
+    assert.equal(call.options.topK, 4);
     await model.openai.chat.completions.create({ ...hello, tools, tool_choice: 'none' });
     assert.equal(model.calls[1].options.tools, undefined);
   });
 
   test('name the field that is wrong', async () => {
     const openai = new StandIn().openai;
-    const deep = JSON.parse('['.repeat(70) + ']'.repeat(70));
     for (const [param, body] of [
       ['messages', {}],
       ['messages', { messages: [] }],
-      ['messages[0]', { messages: ['x'] }],
-      ['messages[0].role', { messages: [{ role: 'god', content: 'x' }] }],
-      ['messages[0].content', { messages: [{ role: 'user' }] }],
-      ['messages[0].content', { messages: [{ role: 'user', content: 3 }] }],
-      ['messages[0].content[0]', { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }],
-      ['messages', { messages: [{ role: 'user', content: 'x', deep }] }],
-      ['tools', { ...hello, tools: 3 }],
-      ['tools[0]', { ...hello, tools: [{}] }],
+      ['messages', { messages: { role: 'user' } }],
       ['tool_choice', { ...hello, tool_choice: 'required' }],
       ['top_logprobs', { ...hello, logprobs: true, top_logprobs: 2 }],
       ['functions', { ...hello, functions: [{}] }],
     ])
       await assert.rejects(openai.chat.completions.create(body), { code: 'ARGUMENT', param });
+  });
+
+  test("follow a model's own template, and need one", async () => {
+    const template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}";
+    const model = await load(modelWith({ 'tokenizer.chat_template': template }));
+    const request = { ...hello, temperature: 0, max_tokens: 8 };
+    try {
+      const { choices, usage } = await model.openai.chat.completions.create(request);
+      const text = await collect(
+        model.generate('user: hello ', { temperature: 0, maxTokens: 8 }),
+      );
+      assert.equal(choices[0].message.content, text);
+      assert.equal(usage.completion_tokens, 8);
+      const again = await model.openai.chat.completions.create(request);
+      assert.equal(again.choices[0].message.content, text);
+      const { prompt_tokens: tokens, prompt_tokens_details: details } = again.usage;
+      assert.equal(details.cached_tokens, tokens - 1);
+      const deep = JSON.parse('['.repeat(70) + ']'.repeat(70));
+      for (const message of [{ role: 'god' }, 'x', { role: 'user', content: 3 }, { ...hello.messages[0], deep }])
+        await assert.rejects(
+          model.openai.chat.completions.create({ messages: [message] }),
+          (error) => error instanceof ArgumentError && error.message.startsWith('messages[0]'),
+        );
+    } finally {
+      await model.dispose();
+    }
+    const plain = await load(modelPath);
+    for (const stream of [false, true])
+      await assert.rejects(plain.openai.chat.completions.create({ ...hello, stream }), {
+        code: 'NO_TEMPLATE',
+      });
+    await plain.dispose();
   });
 });
 
@@ -343,7 +371,6 @@ describe('embeddings', () => {
       model: 'stand-in',
       usage: { prompt_tokens: 4, total_tokens: 4 },
     });
-    assert.equal(model.calls[0].options.normalize, true);
     const { data } = await model.openai.embeddings.create({
       input: 'abc',
       encoding_format: 'base64',
@@ -352,12 +379,25 @@ describe('embeddings', () => {
     assert.deepEqual([0, 4, 8].map((at) => bytes.readFloatLE(at)), [3, 0.5, -1]);
   });
 
+  test('are the vectors of model.embed, of texts and of tokens', async () => {
+    const model = await load(modelPath);
+    const tokens = await model.tokenize('a cat');
+    const [vector] = await model.embed(['a cat']);
+    for (const input of ['a cat', tokens, [tokens]]) {
+      const { data, usage } = await model.openai.embeddings.create({ input });
+      assert.deepEqual(Float32Array.from(data[0].embedding), vector);
+      assert.equal(usage.prompt_tokens, tokens.length);
+    }
+    await model.dispose();
+  });
+
   test('name the field that is wrong', async () => {
     for (const [param, body] of [
       ['input', {}],
       ['input', { input: '' }],
       ['input', { input: [] }],
-      ['input', { input: [1, 2] }],
+      ['input', { input: [1, -2] }],
+      ['input', { input: ['x', ''] }],
       ['dimensions', { input: 'x', dimensions: 2 }],
       ['encoding_format', { input: 'x', encoding_format: 'int8' }],
     ])

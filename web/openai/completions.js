@@ -1,10 +1,10 @@
 // Chat and text completions: one generation a choice, told in OpenAI's shapes.
 import { abortError } from '../client.js';
-import { messages, tools } from './messages.js';
-import { FieldError, Fields, common, maxTokens, prompts } from './request.js';
+import { FieldError, Fields, common, maxTokens, texts } from './request.js';
 import { ChatShape, TextShape } from './shapes.js';
 import { begin } from './stream.js';
 
+/** @import { ChatMessage, TemplateOptions } from '../chat/messages.js' */
 /** @import { Model, StreamEnd, StreamPart } from '../index.js' */
 /** @import { GenerateOptions } from '../options.js' */
 /** @import { Limits } from './request.js' */
@@ -50,7 +50,7 @@ export async function chat(model, body, { signal } = {}, { name, limits = {} } =
   const fields = new Fields(body);
   const { options, ...rest } = common(fields, limits);
   const list = messages(fields);
-  const toolList = tools(fields);
+  const template = templateOptions(fields);
   for (const field of ['functions', 'function_call', 'audio', 'web_search_options'])
     fields.refuse(field);
   if (fields.whole('top_logprobs', 0, 20))
@@ -62,7 +62,7 @@ export async function chat(model, body, { signal } = {}, { name, limits = {} } =
     options: { ...options, logprobs, ...(most !== undefined && { maxTokens: most }) },
     shape: new ChatShape(nameOf(model, name), logprobs),
     eos: model.info.tokenizer?.eos,
-    prompts: [(given) => /** @type {any} */ (model).chat(list, { ...given, ...(toolList && { tools: toolList }) })],
+    prompts: [(given) => model.chat(list, { ...given, ...template })],
     echoes: [''],
   });
 }
@@ -77,7 +77,7 @@ export async function chat(model, body, { signal } = {}, { name, limits = {} } =
 export async function complete(model, body, { signal } = {}, { name, limits = {} } = {}) {
   const fields = new Fields(body);
   const { options, ...rest } = common(fields, limits);
-  const list = prompts(fields);
+  const list = fields.any('prompt') === undefined ? [''] : texts(fields, 'prompt');
   if (list.length * rest.n > (limits.n ?? Infinity))
     throw new FieldError('prompt', `asks for more than ${limits.n} choices together with n`);
   fields.refuse('suffix');
@@ -100,6 +100,29 @@ export async function complete(model, body, { signal } = {}, { name, limits = {}
     prompts: list.map((prompt) => (given) => model.stream(prompt, given)),
     echoes: await Promise.all(list.map((prompt) => (echo ? textOf(model, prompt) : ''))),
   });
+}
+
+/**
+ * What is in messages, `model.chat` checks. Templates know the role of a developer by its old name.
+ * @param {Fields} fields
+ * @returns {ChatMessage[]}
+ */
+function messages(fields) {
+  const given = fields.any('messages');
+  if (!Array.isArray(given) || given.length === 0)
+    throw new FieldError('messages', 'must be a list that is not empty');
+  return given.map((each) => (each?.role === 'developer' ? { ...each, role: 'system' } : each));
+}
+
+/** @param {Fields} fields @returns {TemplateOptions} */
+function templateOptions(fields) {
+  const choice = fields.any('tool_choice') ?? 'auto';
+  if (choice !== 'auto' && choice !== 'none')
+    throw new FieldError('tool_choice', 'can be auto or none only');
+  const tools = choice === 'none' ? undefined : fields.any('tools');
+  // So do other servers call them.
+  const variables = fields.any('chat_template_kwargs');
+  return { ...(tools && { tools }), ...(variables && { templateVariables: variables }) };
 }
 
 /** @param {Model} model @param {string | undefined} name */
@@ -220,11 +243,13 @@ function entriesOf({ options, eos }, { text, token, logprob }) {
 /** Adds up the tokens of choices; those of a prompt count once. */
 class Count {
   #prompt = 0;
+  #cached = 0;
   #completion = 0;
 
   /** @param {StreamEnd['usage']} usage @param {boolean} newPrompt */
-  add({ promptTokens, completionTokens }, newPrompt) {
+  add({ promptTokens, cachedTokens, completionTokens }, newPrompt) {
     if (newPrompt) this.#prompt += promptTokens;
+    if (newPrompt) this.#cached += cachedTokens;
     this.#completion += completionTokens;
   }
 
@@ -234,6 +259,7 @@ class Count {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
     };
   }
 }

@@ -3,7 +3,6 @@ import { ArgumentError } from '../generated.js';
 
 /** @import { GenerateOptions } from '../options.js' */
 
-const DEPTH = 64; // of what a caller nests into messages and tools
 const U32 = 2 ** 32 - 1;
 
 /**
@@ -170,18 +169,19 @@ function stops(fields, { stop: most = Infinity }) {
 }
 
 /**
- * The prompts of a completion, each a text or tokens.
+ * A field of texts, each of which may be tokens.
  * @param {Fields} fields
+ * @param {string} name
  * @returns {(string | number[])[]}
  */
-export function prompts(fields) {
-  const given = fields.any('prompt') ?? '';
+export function texts(fields, name) {
+  const given = fields.any(name);
   if (typeof given === 'string') return [given];
   if (Array.isArray(given) && given.length > 0) {
     if (isTokens(given)) return [given];
     if (given.every((each) => typeof each === 'string' || isTokens(each))) return given;
   }
-  throw new FieldError('prompt', 'must be a text, tokens, or a list of either that is not empty');
+  throw new FieldError(name, 'must be a text, tokens, or a list of either that is not empty');
 }
 
 /** @param {unknown} value @returns {value is number[]} */
@@ -191,15 +191,4 @@ function isTokens(value) {
     value.length > 0 &&
     value.every((token) => Number.isInteger(token) && token >= 0)
   );
-}
-
-/** Throws where lists and objects lie in each other too deep. @param {string} name @param {unknown} value */
-export function checkDepth(name, value) {
-  let layer = [value];
-  for (let depth = 0; layer.length > 0; depth++) {
-    if (depth > DEPTH) throw new FieldError(name, `is nested more than ${DEPTH} deep`);
-    layer = layer.flatMap((each) =>
-      typeof each === 'object' && each !== null ? Object.values(each) : [],
-    );
-  }
 }

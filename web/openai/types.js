@@ -1,4 +1,5 @@
 // What requests and answers of the OpenAI interface look like.
+/** @import { ChatMessage } from '../chat/messages.js' */
 
 /**
  * @typedef {'stop' | 'length'} FinishReason `length`: max_tokens, or the context is full
@@ -9,6 +10,7 @@
  * @property {number} prompt_tokens
  * @property {number} completion_tokens
  * @property {number} total_tokens
+ * @property {{ cached_tokens: number }} prompt_tokens_details tokens that need not be read again
  */
 
 /**
@@ -40,21 +42,13 @@
  */
 
 /**
- * @typedef {object} ChatMessage
- * @property {'system' | 'developer' | 'user' | 'assistant' | 'tool'} role
- * @property {string | { type: 'text', text: string }[] | null} [content]
- * @property {string} [name]
- * @property {string} [tool_call_id]
- * @property {{ id: string, type: 'function', function: { name: string, arguments: string } }[]} [tool_calls]
- */
-
-/**
  * @typedef {CommonRequest & {
  *   messages: ChatMessage[],
  *   max_completion_tokens?: number | null,
  *   logprobs?: boolean | null,
- *   tools?: { type: 'function', function: { name: string, description?: string, parameters?: object } }[],
+ *   tools?: object[] | null,
  *   tool_choice?: 'auto' | 'none' | null,
+ *   chat_template_kwargs?: Record<string, unknown> | null,
  * }} ChatRequest
  */
 
@@ -70,7 +64,7 @@
 /**
  * @typedef {object} EmbeddingRequest
  * @property {string} [model] is ignored: there is one model
- * @property {string | string[]} input
+ * @property {string | string[] | number[] | number[][]} input
  * @property {'float' | 'base64' | null} [encoding_format]
  * @property {number | null} [dimensions] must be the model's width
  * @property {'mean' | 'last' | null} [pooling] not in OpenAI's interface; mean unless given
