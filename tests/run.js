@@ -36,6 +36,10 @@ const builds = {
   wasm: preset('wasm', ['wasm']),
   emscripten: preset('emscripten', ['emscripten']),
   types: { groups: ['npm'], commands: [['tsc', '-p', 'web']] },
+  docs: {
+    groups: ['npm', 'package'],
+    commands: [['tests/package/node_modules/.bin/typedoc', '--options', 'tests/package/docs/typedoc.json']],
+  },
 };
 
 const ctest = (build) => ({

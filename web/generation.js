@@ -12,7 +12,11 @@ const PROGRESS_MS = 50;
 const PACE_MS = 16; // fast tokens travel together this often, a frame of a screen,
 const MOST_PARTS = 16; // or so many together
 
-/** @typedef {'stop' | 'length' | 'context' | 'abort'} FinishReason */
+/**
+ * Why a generation ended: the model or a stop text ended it, `maxTokens` was reached, the context was
+ * full, or it was aborted.
+ * @typedef {'stop' | 'length' | 'context' | 'abort'} FinishReason
+ */
 
 /** @type {Record<number, FinishReason>} */
 const FINISH_REASONS = {

@@ -6,13 +6,17 @@ import { VALUE } from './generated.js';
 const SHOWN_ELEMENTS = 16; // of an array
 
 /**
+ * A tensor as the file's header describes it.
  * @typedef {object} TensorInfo
  * @property {string} name
  * @property {string} type
  * @property {number[]} dims the first runs fastest
  * @property {number} bytes
- *
- * @typedef {string | number | bigint | boolean} Scalar
+ */
+
+/** @typedef {string | number | bigint | boolean} Scalar */
+/**
+ * A value of a file's metadata; of an array, how long it is and how it begins.
  * @typedef {Scalar | { count: number, first: Scalar[] }} MetadataValue
  */
 

@@ -45,6 +45,7 @@ export {
   TruncatedError,
   UnsupportedModelError,
 } from './generated.js';
+export * from './types.js';
 export { capabilities } from './variants.js';
 
 /**
@@ -369,6 +370,7 @@ export class Model {
     await this.#client.end();
   }
 
+  /** `await using` disposes of the model at the end of the block. */
   async [Symbol.asyncDispose]() {
     await this.dispose();
   }

@@ -13,6 +13,7 @@ import { Probe } from './probe.js';
 /** @typedef {keyof typeof TYPE} TensorType */
 
 /**
+ * The speed of one kernel.
  * @typedef {object} KernelResult
  * @property {string} kernel
  * @property {string} type of its weights; '' if it has none

@@ -6,6 +6,7 @@ import { U32, number, oneOf, text, tokenList } from './options.js';
 /** @import { ScoringArgs } from './scoring.js' */
 
 /**
+ * Options of `model.embed`.
  * @typedef {object} EmbedOptions
  * @property {'mean' | 'last'} [pooling] of the states of a text's tokens; the mean unless given
  * @property {boolean} [normalize] unless false: vectors of length 1
@@ -33,6 +34,7 @@ export function embedArgs(texts, { pooling = 'mean', normalize = true, special =
 }
 
 /**
+ * How far a measurement is.
  * @typedef {object} MeasureProgress
  * @property {'measure'} phase
  * @property {number} loaded tokens so far
@@ -40,11 +42,12 @@ export function embedArgs(texts, { pooling = 'mean', normalize = true, special =
  */
 
 /**
+ * Options of `model.perplexity` and `model.compare`.
  * @typedef {object} MeasureOptions
  * @property {number} [context] tokens of a chunk, of which the second half is scored; 512 unless
  *   given
  * @property {number} [chunks] at most so many; all unless given
- * @property {(progress: MeasureProgress) => void} [onProgress]
+ * @property {(progress: MeasureProgress) => void} [onProgress] is called now and then
  * @property {AbortSignal} [signal]
  */
 

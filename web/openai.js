@@ -3,9 +3,13 @@
 /** @import { ChunkStream } from './openai/stream.js' */
 /** @import { ChatCompletion, ChatCompletionChunk, ChatRequest, Completion, CompletionRequest, EmbeddingList, EmbeddingRequest } from './openai/types.js' */
 
-/** @typedef {{ signal?: AbortSignal }} RequestOptions */
+/**
+ * What a call takes besides its body.
+ * @typedef {{ signal?: AbortSignal }} RequestOptions
+ */
 
 /**
+ * A call that gives a whole answer or, with `stream`, its pieces.
  * @template Request, Whole, Chunk
  * @typedef {{
  *   (body: Request & { stream: true }, options?: RequestOptions): Promise<ChunkStream<Chunk>>,
@@ -16,11 +20,16 @@
  */
 
 /**
+ * A call that embeds texts.
+ * @typedef {(body: EmbeddingRequest, options?: RequestOptions) => Promise<EmbeddingList>} Embed
+ */
+
+/**
  * A model behind the methods of OpenAI's client.
  * @typedef {object} OpenAI
  * @property {{ completions: { create: Create<ChatRequest, ChatCompletion, ChatCompletionChunk> } }} chat
  * @property {{ create: Create<CompletionRequest, Completion, Completion> }} completions
- * @property {{ create: (body: EmbeddingRequest, options?: RequestOptions) => Promise<EmbeddingList> }} embeddings
+ * @property {{ create: Embed }} embeddings
  */
 
 /** @typedef {(body: any, options?: RequestOptions) => Promise<any>} Call */

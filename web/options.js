@@ -22,6 +22,7 @@ const TYPES = Object.keys(TYPE);
  */
 
 /**
+ * How far loading is.
  * @typedef {object} LoadProgress
  * @property {'load'} phase
  * @property {number} loaded bytes so far
@@ -29,6 +30,7 @@ const TYPES = Object.keys(TYPE);
  */
 
 /**
+ * Options of `load` and `inspect`.
  * @typedef {object} LoadOptions
  * @property {number} [threads] how many threads compute; as many as `capabilities()` says unless
  *   given
@@ -44,6 +46,7 @@ const TYPES = Object.keys(TYPE);
  */
 
 /**
+ * Options of `model.generate` and `model.stream`.
  * @typedef {object} GenerateOptions
  * @property {number} [maxTokens] until the context is full unless given
  * @property {number} [temperature] 0.8 unless given; 0 always takes the likeliest token
@@ -157,6 +160,7 @@ export function generateArgs(options) {
 }
 
 /**
+ * How far a measurement is.
  * @typedef {object} BenchProgress
  * @property {'bench'} phase
  * @property {number} loaded samples so far
@@ -164,12 +168,13 @@ export function generateArgs(options) {
  */
 
 /**
+ * Options of `model.bench`.
  * @typedef {object} BenchOptions
  * @property {number} [prompt] tokens that are read at once; 128 unless given
  * @property {number} [generate] tokens that are then decoded one by one; 32 unless given
  * @property {number} [repeat] samples of each; 5 unless given
  * @property {number} [depth] tokens in the context before the prompt; 0 unless given
- * @property {(progress: BenchProgress) => void} [onProgress]
+ * @property {(progress: BenchProgress) => void} [onProgress] is called now and then
  * @property {AbortSignal} [signal]
  */
 
@@ -184,6 +189,7 @@ export function benchArgs({ prompt = 128, generate = 32, repeat = 5, depth = 0 }
 }
 
 /**
+ * Options of `benchKernels`.
  * @typedef {object} KernelBenchOptions
  * @property {string[]} [types] of weights; all unless given
  * @property {number} [threads] as many as `capabilities()` says unless given

@@ -9,6 +9,7 @@ const MODULE = () => new URL('../build/wasm/halfbyte-synthetic.wasm', import.met
 const PIECE = 1 << 18; // bytes made at a time: they stay in the cache until they are read
 
 /**
+ * A model of a known shape with random weights.
  * @typedef {object} SyntheticModel
  * @property {string} shape a known shape's name, such as 'llama-3.2-1b', or its sizes: width,
  *   layers, heads, KV heads, feed-forward, vocabulary as 'E,L,H,KV,F,V'

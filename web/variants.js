@@ -82,6 +82,7 @@ function threadsFeature() {
 }
 
 /**
+ * What this browser or Node can do.
  * @typedef {object} Capabilities
  * @property {Feature} simd WebAssembly SIMD, without which nothing runs
  * @property {Feature} relaxedSimd faster products
@@ -121,7 +122,10 @@ const MODULES = {
   'relaxed-threads': () => new URL('../build/wasm/halfbyte-relaxed-threads.wasm', import.meta.url),
 };
 
-/** @typedef {keyof typeof MODULES} Variant */
+/**
+ * A WebAssembly module, by name.
+ * @typedef {keyof typeof MODULES} Variant
+ */
 
 /** @param {URL} url @returns {Promise<WebAssembly.Module>} */
 export async function compileModule(url) {

@@ -10,6 +10,15 @@ const bin = join(import.meta.dirname, 'node_modules', '.bin');
 const PATH = [bin, join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
 const execute = promisify(execFile);
 
+/** Runs a command in a folder; resolves to what it printed, or rejects with all of it. */
+export async function run(command, args, cwd) {
+  try {
+    return (await execute(command, args, { cwd, env: { ...process.env, PATH } })).stdout;
+  } catch (error) {
+    throw new Error(`${error.message}\n${error.stdout}${error.stderr}`, { cause: error });
+  }
+}
+
 /**
  * Packs the package as it stands and installs the tarball into a folder of its own.
  * @returns the folder, what npm says of the tarball, its path, and what applications need
@@ -29,15 +38,11 @@ export function installPackage() {
     cwd: folder,
   });
 
-  /** Runs a command in a folder of it; resolves to what it printed. */
-  const run = async (command, args, cwd = folder) =>
-    (await execute(command, args, { cwd, env: { ...process.env, PATH } })).stdout;
-
   return {
     folder,
     packed,
     tarball,
-    run,
+    run: (command, args, cwd = folder) => run(command, args, cwd),
     /** A fixture's copy beside the installed package; `own`: with the package inside. */
     app(name, { own = false } = {}) {
       const place = join(folder, name);
@@ -52,7 +57,7 @@ export function installPackage() {
     },
     /** What an application of the fixtures tells, wherever it runs. */
     async story() {
-      return run('node', ['story.js'], this.app('node-esm'));
+      return this.run('node', ['story.js'], this.app('node-esm'));
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };

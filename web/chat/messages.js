@@ -17,6 +17,7 @@ const MOST_DEPTH = 32;
  */
 
 /**
+ * What a chat template is given besides the messages.
  * @typedef {object} TemplateOptions
  * @property {object[]} [tools] functions that the model may call, as JSON schemas
  * @property {string} [chatTemplate] a Jinja template instead of the model's own

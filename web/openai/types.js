@@ -6,6 +6,7 @@
  */
 
 /**
+ * Tokens of a request and its answer.
  * @typedef {object} Usage
  * @property {number} prompt_tokens
  * @property {number} completion_tokens
@@ -42,6 +43,7 @@
  */
 
 /**
+ * What `chat.completions.create` takes.
  * @typedef {CommonRequest & {
  *   messages: ChatMessage[],
  *   max_completion_tokens?: number | null,
@@ -62,6 +64,7 @@
  */
 
 /**
+ * What `embeddings.create` takes.
  * @typedef {object} EmbeddingRequest
  * @property {string} [model] is ignored: there is one model
  * @property {string | string[] | number[] | number[][]} input
@@ -71,12 +74,14 @@
  */
 
 /**
+ * Log-probabilities of a chat answer, token by token.
  * @typedef {object} ChatLogprobs
  * @property {{ token: string, logprob: number, bytes: number[], top_logprobs: [] }[]} content
  * @property {null} refusal
  */
 
 /**
+ * A whole answer in a conversation.
  * @typedef {object} ChatCompletion
  * @property {string} id
  * @property {'chat.completion'} object
@@ -92,6 +97,7 @@
  */
 
 /**
+ * A piece of a streamed answer in a conversation.
  * @typedef {object} ChatCompletionChunk
  * @property {string} id
  * @property {'chat.completion.chunk'} object
@@ -107,6 +113,7 @@
  */
 
 /**
+ * Log-probabilities of a completion, token by token.
  * @typedef {object} TextLogprobs
  * @property {string[]} tokens
  * @property {number[]} token_logprobs
@@ -131,6 +138,7 @@
  */
 
 /**
+ * The embeddings of the texts, in their order.
  * @typedef {object} EmbeddingList
  * @property {'list'} object
  * @property {{ object: 'embedding', index: number, embedding: number[] | string }[]} data
