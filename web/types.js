@@ -1,5 +1,7 @@
 // The types of the public face that are defined beside what makes them.
 /** @typedef {import('./bench.js').BenchResult} BenchResult */
+/** @typedef {import('./cache/cache.js').CacheEntry} CacheEntry */
+/** @typedef {import('./cache/cache.js').CacheSpace} CacheSpace */
 /** @typedef {import('./chat/messages.js').ChatMessage} ChatMessage */
 /** @typedef {import('./chat/messages.js').TemplateOptions} TemplateOptions */
 /** @typedef {import('./divergence.js').Comparison} Comparison */

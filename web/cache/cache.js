@@ -95,7 +95,7 @@ async function persist() {
   return (await openStore()).persist();
 }
 
-/** @returns {Promise<CacheSpace>} */
+/** How the cache stands. @returns {Promise<CacheSpace>} */
 async function space() {
   const store = await openStore();
   const { used, quota } = await store.space();
