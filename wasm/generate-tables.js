@@ -45,11 +45,11 @@ const failures = rows('HB_STATUS_LIST').filter(([name]) => name !== 'OK');
 const classes = failures.map(
   ([name, , js, text]) =>
     `/** ${text[0].toUpperCase()}${text.slice(1)}. */\n` +
-    `export class ${js} extends HalfbyteError {\n  static code = '${name}';\n  static label = '${js}';\n}\n`,
+    `export class ${js} extends ${name === 'MEMORY' ? 'ShortageError' : 'HalfbyteError'} {\n  static code = '${name}';\n  static label = '${js}';\n}\n`,
 );
 
 const output = `// Generated from src/halfbyte.h by wasm/generate-tables.js; not to be edited.
-import { HalfbyteError } from './error.js';
+import { HalfbyteError, ShortageError } from './error.js';
 
 ${classes.join('\n')}
 /** The class of each status that is a failure. */
@@ -87,6 +87,7 @@ ${object(
 )}
 ${[
   'HB_MAX_THREADS',
+  'HB_DEFAULT_CONTEXT',
   'HB_NO_TOKEN',
   'HB_TOKENIZE_BOS',
   'HB_TOKENIZE_SPECIAL',

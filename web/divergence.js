@@ -8,10 +8,10 @@ import { Losses } from './scoring.js';
  * How far a model's predictions are from those of a reference.
  * @typedef {object} Comparison
  * @property {number} tokens that were compared
- * @property {number} meanKL mean Kullback-Leibler divergence from the reference, in nats
- * @property {number} medianKL
+ * @property {number} meanKl mean Kullback-Leibler divergence from the reference, in nats
+ * @property {number} medianKl
  * @property {number} kl99 99 of 100 tokens diverge less than this
- * @property {number} maxKL
+ * @property {number} maxKl
  * @property {number} sameTop share of the tokens for which both hold the same one for the likeliest
  * @property {number} perplexity of the model
  * @property {number} referencePerplexity
@@ -68,10 +68,10 @@ export class Divergence {
     };
     return {
       tokens: count,
-      meanKL: sorted.reduce((sum, each) => sum + each, 0) / count,
-      medianKL: at(0.5),
+      meanKl: sorted.reduce((sum, each) => sum + each, 0) / count,
+      medianKl: at(0.5),
       kl99: at(0.99),
-      maxKL: sorted[count - 1],
+      maxKl: sorted[count - 1],
       sameTop: this.#same / count,
       perplexity: this.#losses.perplexity,
       referencePerplexity: this.#referenceLosses.perplexity,

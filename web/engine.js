@@ -2,21 +2,28 @@
 // token takes, and looks at its messages in between.
 import { measureModel } from './bench.js';
 import { ChatPrompt, hasTemplate } from './chat/prompt.js';
-import { AbortError, ArgumentError, ContextFullError, StateError } from './generated.js';
+import { describeModel, modelInfo } from './description.js';
+import {
+  AbortError,
+  ArgumentError,
+  ContextFullError,
+  OutOfMemoryError,
+  StateError,
+} from './generated.js';
 import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
 import { measureKernels } from './kernels.js';
 import { loadModel } from './loader.js';
 import { Measures } from './measures.js';
 import { breathe } from './platform.js';
-import { Session, allLogits, sessionMemory } from './session.js';
+import { defaultsOf, explainShortage, planModel } from './plan.js';
+import { Session, allLogits } from './session.js';
 import { Tokenizer } from './tokenizer.js';
 import { makeMachine } from './variants.js';
 
 /** @import { BenchArgs } from './bench.js' */
 /** @import { Conversation } from './chat/messages.js' */
 /** @import { Rendered, RenderRequest } from './chat/template.js' */
-/** @import { Core, Pointer } from './core.js' */
 /** @import { EmbedArgs } from './embedding.js' */
 /** @import { GenerateArgs } from './generation.js' */
 /** @import { TensorType } from './kernels.js' */
@@ -56,6 +63,7 @@ export class Engine {
   /** @type {Session | undefined} */ #session;
   /** @type {Measures | undefined} */ #measures;
   /** @type {ChatPrompt | undefined} */ #chatPrompt;
+  /** Of the model that is loaded, or was to be. @type {WebAssembly.Memory | undefined} */ #memory;
 
   /** @param {Host} host */
   constructor(host) {
@@ -68,7 +76,19 @@ export class Engine {
    * @param {{ sources: Source[], options: EngineOptions }} args
    * @param {Emit} emit hears of progress
    */
-  async load({ sources, options }, emit) {
+  async load(args, emit) {
+    try {
+      return await this.#load(args, emit);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      const granted = this.#memory?.buffer.byteLength ?? 0;
+      const plan = await this.plan(args, () => {}).catch(() => undefined);
+      throw plan ? explainShortage(error, plan, args.options, granted) : error;
+    }
+  }
+
+  /** @param {{ sources: Source[], options: EngineOptions }} args @param {Emit} emit */
+  async #load({ sources, options }, emit) {
     const begun = performance.now();
     const loaded = await this.#open(sources, options, false, emit);
     const loadSeconds = (performance.now() - begun) / 1000 - loaded.makingSeconds;
@@ -110,6 +130,18 @@ export class Engine {
   }
 
   /**
+   * What the model would take, from the header only.
+   * @param {{ sources: Source[], options: EngineOptions }} args
+   * @param {Emit} emit
+   */
+  async plan({ sources, options }, emit) {
+    const loaded = await this.#open(sources, { ...options, threads: 1 }, true, emit);
+    const { context_length: trained } = modelInfo(loaded.core, loaded.model);
+    const { contextLength } = defaultsOf(options, trained);
+    return planModel(loaded, describeModel(loaded, contextLength), sources, options);
+  }
+
+  /**
    * @param {Source[]} sources
    * @param {EngineOptions} options
    * @param {boolean} headerOnly
@@ -119,10 +151,11 @@ export class Engine {
     const { pull, startThreads } = this.#host;
     const machine = await makeMachine(options, startThreads);
     const { core, isa, parallel } = machine;
+    this.#memory = core.memory;
     const how = { isa, parallel, headerOnly, pull, emit };
-    const { model, makingSeconds } = await loadModel(core, sources, how);
-    const { vocabulary } = modelInfo(core, model);
-    return { ...machine, model, makingSeconds, vocabulary, kv: options.kv ?? 'f16' };
+    const read = await loadModel(core, sources, how);
+    const { vocabulary } = modelInfo(core, read.model);
+    return { ...machine, ...read, vocabulary, kv: options.kv ?? 'f16' };
   }
 
   // ---- Tokenizing
@@ -282,39 +315,4 @@ export class Engine {
     const machine = await makeMachine(options, this.#host.startThreads);
     return measureKernels(machine, types, emit, watch);
   }
-}
-
-/** @param {Core} core @param {Pointer} model */
-function modelInfo(core, model) {
-  return core.scope((allocate) => {
-    const at = allocate(core.sizeOf('hb_model_info'));
-    core.call('hb_model_get_info', model, at);
-    return core.read('hb_model_info', at);
-  });
-}
-
-/**
- * What a model's file says about it, in the words of JavaScript.
- * @param {Loaded} loaded
- * @param {number} contextLength
- */
-function describeModel(loaded, contextLength) {
-  const info = modelInfo(loaded.core, loaded.model);
-  return {
-    architecture: info.architecture,
-    name: info.name,
-    layers: info.layers,
-    width: info.width,
-    heads: info.heads,
-    kvHeads: info.kv_heads,
-    headSize: info.head_size,
-    feedForward: info.feed_forward,
-    vocabulary: info.vocabulary,
-    trainedContextLength: info.context_length,
-    parameters: info.parameters,
-    fileBytes: info.file_bytes,
-    weightBytes: info.weight_bytes,
-    contextLength,
-    sessionBytes: sessionMemory(loaded, contextLength),
-  };
 }

@@ -42,23 +42,29 @@ export class EngineError extends HalfbyteError {
   static label = 'EngineError';
 }
 
-/** A browser's or a disk's storage is full, or would be. */
-export class QuotaError extends HalfbyteError {
-  static code = 'QUOTA';
-  static label = 'QuotaError';
+/** There is not as much of something as is needed: the numbers, in bytes, as far as they are known. */
+export class ShortageError extends HalfbyteError {
+  static code = 'SHORTAGE';
+  static label = 'ShortageError';
   static fields = ['needed', 'available'];
 
   /**
    * @param {string} message
-   * @param {{ cause?: unknown, needed?: number, available?: number }} [details]
+   * @param {{ cause?: unknown, offset?: number, needed?: number, available?: number }} [details]
    */
   constructor(message, details = {}) {
     super(message, details);
-    /** Bytes that were to be stored. @type {number | undefined} */
+    /** Bytes that were to be stored or used. @type {number | undefined} */
     this.needed = details.needed;
-    /** Bytes that can be stored, as far as is known. @type {number | undefined} */
+    /** Bytes that can be. @type {number | undefined} */
     this.available = details.available;
   }
+}
+
+/** A browser's or a disk's storage is full, or would be. */
+export class QuotaError extends ShortageError {
+  static code = 'QUOTA';
+  static label = 'QuotaError';
 }
 
 /** Bytes are not those that their SHA-256 stands for. */

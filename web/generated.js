@@ -1,5 +1,5 @@
 // Generated from src/halfbyte.h by wasm/generate-tables.js; not to be edited.
-import { HalfbyteError } from './error.js';
+import { HalfbyteError, ShortageError } from './error.js';
 
 /** An argument is out of its range. */
 export class ArgumentError extends HalfbyteError {
@@ -8,7 +8,7 @@ export class ArgumentError extends HalfbyteError {
 }
 
 /** Memory could not be had. */
-export class OutOfMemoryError extends HalfbyteError {
+export class OutOfMemoryError extends ShortageError {
   static code = 'MEMORY';
   static label = 'OutOfMemoryError';
 }
@@ -157,6 +157,7 @@ export const PROBE = /** @type {const} */ ({
 });
 
 export const MAX_THREADS = 64;
+export const DEFAULT_CONTEXT = 4096;
 export const NO_TOKEN = -1;
 export const TOKENIZE_BOS = 1;
 export const TOKENIZE_SPECIAL = 2;

@@ -25,6 +25,7 @@ import { stream } from './stream.js';
 /** @import { MetadataValue, TensorInfo } from './gguf.js' */
 /** @import { KernelResult } from './kernels.js' */
 /** @import { Perplexity } from './measures.js' */
+/** @import { Plan } from './plan.js' */
 /** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
 /** @import { EmbedOptions, MeasureOptions } from './measure-options.js' */
 /** @import { Variant } from './variants.js' */
@@ -146,6 +147,19 @@ export async function inspect(source, options = {}) {
 }
 
 /**
+ * Tells what a model takes before it is fetched, from its header: memory, disk, whether it fits here
+ * with these options, and what to change if not.
+ * @param {ModelSource | ModelSource[]} source
+ * @param {LoadOptions} [options] as `load` takes them
+ * @returns {Promise<Plan>}
+ */
+export async function plan(source, options = {}) {
+  const { client, value } = await start('plan', source, options);
+  await client.end();
+  return value;
+}
+
+/**
  * Measures the kernels under the models, each on operands of its own.
  * @param {KernelBenchOptions} [options]
  * @returns {Promise<KernelResult[]>}
@@ -157,7 +171,7 @@ export async function benchKernels(options = {}) {
 }
 
 /**
- * @param {'load' | 'inspect'} method
+ * @param {'load' | 'inspect' | 'plan'} method
  * @param {ModelSource | ModelSource[]} source
  * @param {LoadOptions} options
  */

@@ -1,5 +1,7 @@
 // Leads the bytes of a model's files through the loader of the core.
+import { OutOfMemoryError } from './generated.js';
 import { openSource, shardOf } from './sources.js';
+import { capabilities } from './variants.js';
 
 /** @import { Core, Pointer } from './core.js' */
 /** @import { Emit } from './engine.js' */
@@ -13,8 +15,8 @@ const PROGRESS_MS = 50;
  * @param {Source[]} sources
  * @param {{ isa: number, parallel: Pointer, headerOnly: boolean, pull: Pull, emit: Emit }} options
  *   `parallel`: the hb_parallel that packs, or 0; `emit` hears of progress
- * @returns {Promise<{ model: Pointer, makingSeconds: number }>} `makingSeconds`: part of the time,
- *   in which a synthetic model was made
+ * @returns {Promise<{ model: Pointer, makingSeconds: number, fileBytes: number }>} `makingSeconds`:
+ *   part of the time, in which a synthetic model was made; `fileBytes`: of all files
  */
 export async function loadModel(core, sources, { isa, parallel, headerOnly, pull, emit }) {
   const loader = createLoader(core, { isa, parallel, headerOnly });
@@ -22,6 +24,7 @@ export async function loadModel(core, sources, { isa, parallel, headerOnly, pull
   const staging = core.allocate(STAGING);
   const buffer = () => core.bytes.subarray(staging, staging + STAGING);
   let makingSeconds = 0;
+  let fileBytes = 0;
   for (let shard = 0, count = 1; shard < count; shard++) {
     const reader = await openSource(sources[shard] ?? shardOf(sources[0], shard, count), pull);
     try {
@@ -31,6 +34,7 @@ export async function loadModel(core, sources, { isa, parallel, headerOnly, pull
         core.check('hb_loader_feed', loader, staging, n);
         const { header_done, shard_count, file_offset, file_size } = stateOf(core, loader);
         if (header_done) count = shard_count;
+        if (header_done && !headerOnly) checkReachable(file_size);
         progress.advance(n, count > 1);
         if (header_done && (headerOnly || file_offset >= file_size)) break;
       }
@@ -38,13 +42,13 @@ export async function loadModel(core, sources, { isa, parallel, headerOnly, pull
     } finally {
       await reader.close();
     }
-    if (headerOnly) break;
+    fileBytes += stateOf(core, loader).file_size;
   }
   const model = core.result('hb_loader_finish', loader);
   core.call('hb_loader_destroy', loader);
   core.release(staging, STAGING);
   progress.end();
-  return { model, makingSeconds };
+  return { model, makingSeconds, fileBytes };
 }
 
 /**
@@ -72,6 +76,16 @@ function stateOf(core, loader) {
     core.call('hb_wasm_loader_state', loader, at);
     return core.read('hb_load_state', at);
   });
+}
+
+/**
+ * Weights are as large in memory as in the file, or larger: what cannot fit is not fetched.
+ * @param {number} bytes
+ */
+function checkReachable(bytes) {
+  const { maximum } = capabilities().memory;
+  if (bytes <= maximum) return;
+  throw new OutOfMemoryError(`a file of ${bytes} bytes is more than WebAssembly can hold`);
 }
 
 /** Reports how far a load has come, at most 20 times a second, and once at the end. */

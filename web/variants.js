@@ -176,7 +176,7 @@ export function makeMemory(shared) {
  * @property {string[]} notes variants that were tried in vain, and why
  */
 
-const THREAD_STACK = 512 * 1024;
+export const THREAD_STACK = 512 * 1024;
 
 // A step with less work (bytes of weights times rows) than this is over before waiting threads are
 // awake everywhere: measured with models of 0.3 to 72 MiB in Node 24 and Chromium.
