@@ -157,12 +157,10 @@ class Service {
 
   /** @param {IncomingMessage} request @param {ServerResponse} response */
   async answer(request, response) {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
     response.on('error', () => {}); // 'close' follows
     try {
       this.#guard.check(request);
-      await this.#route(request, response, gone.signal);
+      await this.#route(request, response, goneSignal(request, response));
     } catch (error) {
       if (!response.headersSent) fail(response, error);
       else if (!response.writableEnded) response.destroy();
@@ -202,7 +200,7 @@ class Service {
    */
   async #run(method, body, response, signal) {
     const streams = /** @type {any} */ (body)?.stream === true;
-    const events = streams ? new EventStream(response, HEADERS, this.#times) : undefined;
+    const events = streams ? new EventStream(response, HEADERS, signal, this.#times) : undefined;
     const setting = { limits: this.#limits };
     const leave = await this.#gate.enter(signal);
     try {
@@ -219,6 +217,23 @@ class Service {
       leave();
     }
   }
+}
+
+/**
+ * Aborts when a response is done with, or its connection closes: one that waits behind another on the
+ * same connection never hears of that itself.
+ * @param {IncomingMessage} request
+ * @param {ServerResponse} response
+ */
+function goneSignal({ socket }, response) {
+  const gone = new AbortController();
+  const leave = () => gone.abort();
+  socket.once('close', leave);
+  response.once('close', () => {
+    socket.off('close', leave);
+    leave();
+  });
+  return gone.signal;
 }
 
 /** @param {IncomingMessage} request @param {string} method */

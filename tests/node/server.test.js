@@ -391,6 +391,63 @@ describe('the server', () => {
       });
   });
 
+  test('ends what waits behind another answer on a connection that closes', async () => {
+    await withServer({ limits: { streams: 1 } }, async (server, [model]) => {
+      let ended = 0;
+      const both = deferred();
+      const { chat } = model;
+      model.chat = async function* (messages, options) {
+        try {
+          yield* chat.call(model, messages, options);
+        } finally {
+          if (++ended === 2) both.resolve();
+        }
+      };
+      model.text = 'x'.repeat(1 << 20); // more than is sent at once, so that it waits for that
+      const { port } = new URL(server.url);
+      const socket = connect(Number(port), '127.0.0.1').on('error', () => {});
+      const body = JSON.stringify({ ...hello, stream: true });
+      const sent =
+        'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n' +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+      socket.write(sent + sent);
+      await model.started.promise;
+      socket.destroy();
+      model.go.resolve();
+      const { status } = await ask(server, '/v1/chat/completions', { body: hello });
+      assert.equal(status, 200);
+      await both.promise;
+    });
+  });
+
+  test('never fails over what a request says', async () => {
+    await withServer({ limits: { queue: 0 } }, async (server, [model]) => {
+      model.go.resolve();
+      model.stream = model.chat;
+      const values = [null, true, 0, -1, 1.5, 1e99, '', 'x', [], [[]], [null], {}, { a: 1 }, [{}]];
+      const names =
+        'prompt messages input n stream stream_options temperature top_p top_k min_p seed stop ' +
+        'max_tokens max_completion_tokens logit_bias logprobs top_logprobs echo suffix best_of ' +
+        'frequency_penalty presence_penalty repetition_penalty response_format tools tool_choice ' +
+        'functions dimensions encoding_format pooling chat_template_kwargs ignore_eos model user ' +
+        '__proto__ constructor toString';
+      const bases = {
+        '/v1/completions': { prompt: 'x' },
+        '/v1/chat/completions': hello,
+        '/v1/embeddings': { input: 'x' },
+      };
+      model.info.tokenizer = undefined;
+      for (const [path, base] of Object.entries(bases))
+        for (const name of names.split(' '))
+          for (const value of values) {
+            // Written out, because an object's __proto__ is no field.
+            const body = `${JSON.stringify(base).slice(0, -1)},"${name}":${JSON.stringify(value)}}`;
+            const { status } = await ask(server, path, { body });
+            assert.ok(status === 200 || status === 400, `${path} ${body}: ${status}`);
+          }
+    });
+  });
+
   test('answers so many at once, lets so many wait, and refuses the others', async () => {
     await withServer({ limits: { streams: 1, queue: 1 } }, async (server, [model]) => {
       const first = ask(server, '/v1/chat/completions', { body: hello });

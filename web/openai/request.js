@@ -99,8 +99,9 @@ export function common(fields, limits) {
   const streamOptions = fields.any('stream_options');
   if (streamOptions !== undefined && !stream)
     throw new FieldError('stream_options', 'goes with stream: true only');
-  const includeUsage =
-    streamOptions !== undefined && new Fields(streamOptions).boolean('include_usage') === true;
+  const includeUsage = streamOptions?.include_usage ?? false;
+  if (typeof includeUsage !== 'boolean')
+    throw new FieldError('stream_options', 'has true or false for include_usage');
   const format = fields.any('response_format');
   if (format !== undefined && format?.type !== 'text')
     throw new FieldError('response_format', 'can be text only');

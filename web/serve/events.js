@@ -11,23 +11,26 @@ const HEADERS = {
 export class EventStream {
   #response;
   #headers;
+  #signal;
   #stallMs;
   #beat;
 
   /**
    * @param {ServerResponse} response
    * @param {Record<string, string>} headers
+   * @param {AbortSignal} signal tells that the client went away
    * @param {{ beatMs: number, stallMs: number }} times how often a comment shows that the connection
    *   lives; how long a client may take to read what was sent
    */
-  constructor(response, headers, { beatMs, stallMs }) {
+  constructor(response, headers, signal, { beatMs, stallMs }) {
     this.#response = response;
     this.#headers = { ...headers, ...HEADERS };
+    this.#signal = signal;
     this.#stallMs = stallMs;
     this.#beat = setInterval(() => {
       if (!response.writableNeedDrain) this.#write(': still at it\n\n');
     }, beatMs);
-    response.once('close', () => clearInterval(this.#beat));
+    signal.addEventListener('abort', () => clearInterval(this.#beat), { once: true });
   }
 
   /** Sends an event once the client has read enough of those before it. @param {object} data */
@@ -57,15 +60,18 @@ export class EventStream {
 
   #drained() {
     const response = this.#response;
+    const signal = this.#signal;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => response.destroy(), this.#stallMs);
+      const timer = setTimeout(() => response.req.socket.destroy(), this.#stallMs);
       const done = () => {
         clearTimeout(timer);
-        response.off('drain', done).off('close', done);
+        response.off('drain', done);
+        signal.removeEventListener('abort', done);
         resolve(undefined);
       };
-      response.on('drain', done).on('close', done);
-      if (response.destroyed) done();
+      response.on('drain', done);
+      signal.addEventListener('abort', done);
+      if (signal.aborted) done();
     });
   }
 }
