@@ -1,15 +1,10 @@
 // A model in its worker. Everything here may block for as long as one slice of a prompt or one
 // token takes, and looks at its messages in between.
 import { measureModel } from './bench.js';
+import { fitPrompt } from './chat/fit.js';
 import { ChatPrompt, hasTemplate } from './chat/prompt.js';
 import { describeModel, modelInfo } from './description.js';
-import {
-  AbortError,
-  ArgumentError,
-  ContextFullError,
-  OutOfMemoryError,
-  StateError,
-} from './generated.js';
+import { AbortError, ArgumentError, OutOfMemoryError, StateError } from './generated.js';
 import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
 import { measureKernels } from './kernels.js';
@@ -228,29 +223,19 @@ export class Engine {
    * @param {Watch} watch
    * @returns {Promise<number[]>}
    */
-  async chatTokens({ prompt }, emit, watch) {
-    const { core, model } = this.#requireModel();
-    const gguf = core.call('hb_model_gguf', model);
-    const chat = (this.#chatPrompt ??= new ChatPrompt(core, gguf, this.#requireTokenizer()));
-    const rendered = this.#host.render(chat.request(prompt));
-    const aborted = new Promise((resolve, reject) => {
-      watch.onAbort = () => reject(new AbortError('aborted while the chat template ran'));
-    });
-    return chat.tokens(await Promise.race([rendered, aborted]));
+  chatTokens({ prompt }, emit, watch) {
+    return this.#chat().tokens(prompt, watch);
   }
 
-  /**
-   * @param {string | number[] | Conversation} prompt
-   * @param {boolean} special
-   * @param {Emit} emit
-   * @param {Watch} watch
-   * @returns {Promise<number[]>}
-   */
-  async #promptTokens(prompt, special, emit, watch) {
-    if (typeof prompt === 'string') return this.#requireTokenizer().promptTokens(prompt, special);
-    if (!Array.isArray(prompt)) return this.chatTokens({ prompt }, emit, watch);
-    this.#checkTokens(prompt);
-    return prompt;
+  #chat() {
+    const { core, model } = this.#requireModel();
+    const gguf = core.call('hb_model_gguf', model);
+    return (this.#chatPrompt ??= new ChatPrompt(
+      core,
+      gguf,
+      this.#requireTokenizer(),
+      this.#host.render,
+    ));
   }
 
   /**
@@ -262,13 +247,19 @@ export class Engine {
   async stream({ prompt, options }, emit, watch) {
     const { core } = this.#requireModel();
     const session = /** @type {Session} */ (this.#session);
-    const tokens = await this.#promptTokens(prompt, options.special, emit, watch);
-    if (tokens.length === 0) throw new ArgumentError('the prompt has no tokens');
-    if (tokens.length > session.contextLength)
-      throw new ContextFullError(
-        `the prompt has ${tokens.length} tokens and the context ${session.contextLength}`,
-      );
-    return generate(core, session, tokens, options, emit, watch);
+    const tokensOf = async (/** @type {string | number[] | Conversation} */ each) => {
+      if (typeof each === 'string')
+        return this.#requireTokenizer().promptTokens(each, options.special);
+      if (!Array.isArray(each)) return this.#chat().tokens(each, watch);
+      this.#checkTokens(each);
+      return each;
+    };
+    const fitting = await fitPrompt(prompt, session.contextLength, {
+      policy: options.contextPolicy,
+      bos: this.#tokenizer?.info.bos,
+      tokensOf,
+    });
+    return generate(core, session, fitting, options, emit, watch);
   }
 
   // ---- Measuring

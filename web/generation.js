@@ -1,8 +1,10 @@
 // One continuation of a prompt: reading it slice by slice, then drawing token after token.
+import { fitTokens } from './chat/fit.js';
 import { FINISH, NO_TOKEN } from './generated.js';
 import { breathe } from './platform.js';
 import { Session } from './session.js';
 
+/** @import { ContextPolicy, FittingPrompt } from './chat/fit.js' */
 /** @import { Core, Pointer } from './core.js' */
 /** @import { Emit, Watch } from './engine.js' */
 
@@ -28,6 +30,7 @@ const FINISH_REASONS = {
 /**
  * @typedef {object} GenerateArgs
  * @property {number} maxTokens
+ * @property {ContextPolicy} contextPolicy
  * @property {boolean} ignoreEos
  * @property {boolean} logprobs
  * @property {string[]} stop
@@ -38,29 +41,30 @@ const FINISH_REASONS = {
  */
 
 /**
- * Continues `tokens` in a session, of whose cache it uses what begins as they do. The events are { parts }, each of which is
+ * Continues a prompt in a session, of whose cache it uses what begins as they do. The events are { parts }, each of which is
  * { text, token, logprob }, as far as there are such, and { phase, loaded, total }; the result is the
  * end of the stream.
  * @param {Core} core
  * @param {Session} session
- * @param {number[]} tokens
+ * @param {FittingPrompt} prompt
  * @param {GenerateArgs} options
  * @param {Emit} emit
  * @param {Watch} watch
  */
-export async function generate(core, session, tokens, options, emit, watch) {
+export async function generate(core, session, prompt, options, emit, watch) {
+  const { tokens } = prompt;
   const started = performance.now();
   const cachedTokens = session.rewindTo(tokens);
   const complete = await prefill(session, tokens, emit, watch);
   const prefilled = performance.now();
-  const { completionTokens, finishReason } = complete
-    ? await decode(core, session, tokens, options, emit, watch)
-    : { completionTokens: 0, finishReason: /** @type {FinishReason} */ ('abort') };
+  const { completionTokens, droppedTokens, finishReason } = complete
+    ? await decode(core, session, prompt, options, emit, watch)
+    : { ...prompt, completionTokens: 0, finishReason: /** @type {FinishReason} */ ('abort') };
   const prefillMs = prefilled - started;
   const decodeMs = performance.now() - prefilled;
   return {
     finishReason,
-    usage: { promptTokens: tokens.length, cachedTokens, completionTokens },
+    usage: { promptTokens: tokens.length, cachedTokens, completionTokens, droppedTokens },
     timings: {
       prefillMs,
       decodeMs,
@@ -102,11 +106,11 @@ async function prefill(session, tokens, emit, watch) {
 /**
  * @param {Core} core
  * @param {Session} session
- * @param {number[]} prompt what the session holds
+ * @param {FittingPrompt} prompt what the session holds
  * @param {GenerateArgs} options
  * @param {Emit} emit
  * @param {Watch} watch
- * @returns {Promise<{ completionTokens: number, finishReason: FinishReason }>}
+ * @returns {Promise<{ completionTokens: number, droppedTokens: number, finishReason: FinishReason }>}
  */
 async function decode(core, session, prompt, options, emit, watch) {
   const pieceSize = core.sizeOf('hb_piece');
@@ -114,6 +118,12 @@ async function decode(core, session, prompt, options, emit, watch) {
   const pace = new Pace();
   let generator = 0;
   let completionTokens = 0;
+  let { droppedTokens } = prompt;
+  const ended = (/** @type {FinishReason} */ finishReason) => ({
+    completionTokens,
+    droppedTokens,
+    finishReason,
+  });
   /** @type {{ text: string, token?: number, logprob?: number }[]} */
   let parts = [];
   const give = () => {
@@ -121,12 +131,19 @@ async function decode(core, session, prompt, options, emit, watch) {
     parts = [];
   };
   try {
-    generator = createGenerator(core, session, prompt, options);
+    generator = createGenerator(core, session, prompt.tokens, options);
     for (;;) {
       if (completionTokens < 2 || parts.length === MOST_PARTS || pace.due()) {
         give();
         await breathe();
-        if (watch.aborted) return { completionTokens, finishReason: 'abort' };
+        if (watch.aborted) return ended('abort');
+      }
+      if (options.contextPolicy !== 'error' && session.held.length === session.contextLength) {
+        give();
+        const kept = fitTokens(session.held, session.contextLength, options.contextPolicy, prompt.bos);
+        droppedTokens += session.held.length - kept.length;
+        session.rewindTo(kept);
+        if (!(await prefill(session, kept, () => {}, watch))) return ended('abort');
       }
       core.check('hb_generator_next', generator, piece);
       const { text, token, logprob, finish } = core.read('hb_piece', piece);
@@ -136,7 +153,7 @@ async function decode(core, session, prompt, options, emit, watch) {
       } else if (text) {
         parts.push({ text });
       }
-      if (finish !== FINISH.NONE) return { completionTokens, finishReason: FINISH_REASONS[finish] };
+      if (finish !== FINISH.NONE) return ended(FINISH_REASONS[finish]);
       session.grew(token);
     }
   } finally {

@@ -110,10 +110,16 @@ export { capabilities } from './variants.js';
  * @typedef {object} StreamEnd
  * @property {''} text
  * @property {FinishReason} finishReason
- * @property {{ promptTokens: number, cachedTokens: number, completionTokens: number }} usage
- *   `cachedTokens`: how many of the prompt's the model had read before, and did not read again
+ * @property {Usage} usage
  * @property {Timings} timings
  * @property {number | bigint} seed with which the same text comes again
+ *
+ * @typedef {object} Usage
+ * @property {number} promptTokens
+ * @property {number} cachedTokens how many of the prompt's the model had read before, and did not
+ *   read again
+ * @property {number} completionTokens
+ * @property {number} droppedTokens how many were left out, of the prompt and later, by contextPolicy
  *
  * @typedef {object} Timings
  * @property {number} prefillMs

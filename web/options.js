@@ -3,6 +3,7 @@ import { ArgumentError, MAX_THREADS, TYPE } from './generated.js';
 import { isNode, pathOf } from './platform.js';
 
 /** @import { BenchArgs } from './bench.js' */
+/** @import { ContextPolicy } from './chat/fit.js' */
 /** @import { Local } from './client.js' */
 /** @import { Source } from './sources.js' */
 /** @import { EngineOptions } from './engine.js' */
@@ -10,6 +11,7 @@ import { isNode, pathOf } from './platform.js';
 /** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
+const CONTEXT_POLICIES = /** @type {const} */ (['error', 'shift', 'truncateMiddle']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
 export const U32 = 2 ** 32 - 1;
 const MOST_SAMPLES = 100;
@@ -49,6 +51,8 @@ const TYPES = Object.keys(TYPE);
  * Options of `model.generate` and `model.stream`.
  * @typedef {object} GenerateOptions
  * @property {number} [maxTokens] until the context is full unless given
+ * @property {ContextPolicy} [contextPolicy] what happens to a text that outgrows the context; `error`
+ *   unless given
  * @property {number} [temperature] 0.8 unless given; 0 always takes the likeliest token
  * @property {number} [topK] keep the k likeliest tokens; 0 (all) unless given
  * @property {number} [topP] keep the likeliest that together reach p; 0.95 unless given
@@ -120,6 +124,7 @@ const LARGE = 1e6; // for reals that have no natural limit
 export function generateArgs(options) {
   const {
     maxTokens = 0,
+    contextPolicy = 'error',
     temperature = 0.8,
     topK = 0,
     topP = 0.95,
@@ -137,6 +142,7 @@ export function generateArgs(options) {
   } = options;
   return {
     maxTokens: number('maxTokens', maxTokens, 0, U32, true),
+    contextPolicy: oneOf('contextPolicy', contextPolicy, CONTEXT_POLICIES),
     ignoreEos: Boolean(ignoreEos),
     logprobs: Boolean(logprobs),
     special: Boolean(special),

@@ -48,7 +48,7 @@ export async function* stream(client, prompt, options) {
 /** The end of a generation that never began. */
 const NOTHING = {
   finishReason: 'abort',
-  usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
+  usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0, droppedTokens: 0 },
   timings: { prefillMs: 0, decodeMs: 0, prefillTokensPerSecond: 0, tokensPerSecond: 0 },
 };
 

@@ -1,10 +1,11 @@
 // From a conversation to tokens, on the engine's side: the model's template and its control tokens.
 import { NoTemplateError } from '../error.js';
-import { UnsupportedModelError } from '../generated.js';
+import { AbortError, UnsupportedModelError } from '../generated.js';
 import { findValue, textValue } from '../gguf.js';
 import { anyOf, reveal } from './shadow.js';
 
 /** @import { Core, Pointer } from '../core.js' */
+/** @import { Watch } from '../engine.js' */
 /** @import { Tokenizer } from '../tokenizer.js' */
 /** @import { Conversation } from './messages.js' */
 /** @import { Rendered, RenderRequest } from './template.js' */
@@ -30,9 +31,16 @@ export class ChatPrompt {
   /** @type {Map<number, boolean>} */ #strips = new Map();
   #search;
   #controls;
+  #render;
 
-  /** @param {Core} core @param {Pointer} gguf @param {Tokenizer} tokenizer */
-  constructor(core, gguf, tokenizer) {
+  /**
+   * @param {Core} core
+   * @param {Pointer} gguf
+   * @param {Tokenizer} tokenizer
+   * @param {(request: RenderRequest) => Promise<Rendered>} render runs a template
+   */
+  constructor(core, gguf, tokenizer, render) {
+    this.#render = render;
     this.#core = core;
     this.#gguf = gguf;
     this.#tokenizer = tokenizer;
@@ -52,8 +60,21 @@ export class ChatPrompt {
     this.#search = anyOf([...this.#controls, ...texts(USER).map(({ text }) => text)]);
   }
 
-  /** What the worker that runs templates needs. @param {Conversation} conversation @returns {RenderRequest} */
-  request({ template, given }) {
+  /**
+   * @param {Conversation} conversation
+   * @param {Watch} watch
+   * @returns {Promise<number[]>}
+   */
+  async tokens(conversation, watch) {
+    const rendered = this.#render(this.#request(conversation));
+    const aborted = new Promise((resolve, reject) => {
+      watch.onAbort = () => reject(new AbortError('aborted while the chat template ran'));
+    });
+    return this.#tokensOf(await Promise.race([rendered, aborted]));
+  }
+
+  /** @param {Conversation} conversation @returns {RenderRequest} */
+  #request({ template, given }) {
     const { bos, eos, unknown } = this.#tokenizer.info;
     const textOf = (/** @type {number | undefined} */ token) =>
       token === undefined ? '' : this.#tokenizer.tokenTexts({ tokens: [token] })[0];
@@ -78,7 +99,7 @@ export class ChatPrompt {
   }
 
   /** The tokens of what a template gave. @param {Rendered} rendered @returns {number[]} */
-  tokens({ text, ...table }) {
+  #tokensOf({ text, ...table }) {
     const tokenizer = this.#tokenizer;
     const tokens = [];
     const plain = (/** @type {number} */ from, /** @type {number} */ to) => {
