@@ -311,6 +311,49 @@ describe('chat completions', () => {
     assert.equal(model.calls[1].options.tools, undefined);
   });
 
+  test('tell the calls of tools, whole and in chunks', async () => {
+    const model = new StandIn();
+    const said = [
+      'Let me see.<tool',
+      '_call>\n{"name": "f", "argu',
+      'ments": {"x": "</b>"}}\n</tool_call>\n<tool_call>{"name":"g"}',
+    ];
+    model.chat = async function* () {
+      for (const text of said) yield { text, token: 5 };
+      const usage = { promptTokens: 7, cachedTokens: 0, completionTokens: 3 };
+      yield { text: '', finishReason: this.finishReason, usage };
+    };
+    const tools = [{ type: 'function', function: { name: 'f', parameters: {} } }];
+    const { choices } = await model.openai.chat.completions.create({ ...hello, tools });
+    const [{ message, finish_reason: reason }] = choices;
+    assert.equal(reason, 'tool_calls');
+    assert.equal(message.content, 'Let me see.');
+    assert.ok(message.tool_calls.every(({ id, type }) => id.startsWith('call_') && type === 'function'));
+    assert.deepEqual(message.tool_calls.map((call) => call.function), [
+      { name: 'f', arguments: '{"x":"</b>"}' },
+      { name: 'g', arguments: '{}' },
+    ]);
+
+    const request = { ...hello, tools, stream: true };
+    const chunks = await all(await model.openai.chat.completions.create(request));
+    const told = chunks.map((chunk) => chunk.choices[0]);
+    const calls = told.flatMap(({ delta }) => delta.tool_calls ?? []);
+    assert.deepEqual(calls.map((call) => [call.index, call.function.name]), [[0, 'f'], [1, 'g']]);
+    assert.equal(told.map(({ delta }) => delta.content ?? '').join(''), 'Let me see.\n');
+    assert.equal(told.at(-1).finish_reason, 'tool_calls');
+
+    // Without tools, and where it is no call, it is text.
+    const plain = await model.openai.chat.completions.create(hello);
+    assert.equal(plain.choices[0].message.content, said.join(''));
+    assert.equal(plain.choices[0].finish_reason, 'stop');
+    for (const text of ['<tool_call>{"name": 3}</tool_call>', 'a <tool_call>{"na', '<tool_', 'a < b']) {
+      said.splice(0, said.length, ...text);
+      const { choices } = await model.openai.chat.completions.create({ ...hello, tools });
+      assert.equal(choices[0].message.content, text);
+      assert.equal(choices[0].finish_reason, 'stop');
+    }
+  });
+
   test('name the field that is wrong', async () => {
     const openai = new StandIn().openai;
     for (const [param, body] of [

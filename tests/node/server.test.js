@@ -197,6 +197,30 @@ describe("OpenAI's client with a model that chats", () => {
     assert.equal((await stream.finalChatCompletion()).choices[0].finish_reason, 'stop');
   });
 
+  test('runs the tools that the model calls', async () => {
+    const conversations = [];
+    model.chat = async function* (messages) {
+      conversations.push(messages);
+      const answer = messages.find(({ role }) => role === 'tool');
+      const call = '<tool_call>{"name": "add", "arguments": {"a": 2, "b": 3}}</tool_call>';
+      yield { text: answer ? `It is ${answer.content}.` : call, token: 5 };
+      yield { text: '', finishReason: 'stop', usage: USAGE };
+    };
+    const add = {
+      name: 'add',
+      parameters: { type: 'object', properties: { a: { type: 'number' }, b: { type: 'number' } } },
+      parse: JSON.parse,
+      function: ({ a, b }) => String(a + b),
+    };
+    const tools = [{ type: 'function', function: add }];
+    for (const stream of [false, true]) {
+      const runner = client.chat.completions.runTools({ ...hello, tools, stream });
+      assert.equal(await runner.finalContent(), 'It is 5.');
+    }
+    assert.equal(conversations.length, 4);
+    delete model.chat;
+  });
+
   test('gets embeddings, which it asks for in base64', async () => {
     const { data, usage } = await client.embeddings.create({ model: 'any', input: ['ab', 'c'] });
     assert.deepEqual(data.map(({ embedding }) => [...embedding]), [[2, 0.5, -1], [1, 0.5, -1]]);

@@ -2,40 +2,16 @@
 import { abortError } from '../client.js';
 import { FieldError, Fields, common, maxTokens, texts } from './request.js';
 import { ChatShape, TextShape } from './shapes.js';
+import { steps } from './steps.js';
 import { begin } from './stream.js';
 
 /** @import { ChatMessage, TemplateOptions } from '../chat/messages.js' */
-/** @import { Model, StreamEnd, StreamPart } from '../index.js' */
-/** @import { GenerateOptions } from '../options.js' */
+/** @import { Model, StreamEnd } from '../index.js' */
 /** @import { Limits } from './request.js' */
-/** @import { Entry, Usage } from './types.js' */
+/** @import { Job } from './steps.js' */
+/** @import { Entry, FinishReason, ToolCall, Usage } from './types.js' */
 
 const TEXT_TOKENS = 16; // what OpenAI generates where a text completion names no number
-
-/**
- * How a request is answered.
- * @typedef {object} Job
- * @property {ChatShape | TextShape} shape
- * @property {boolean} stream
- * @property {boolean} includeUsage
- * @property {number | undefined} eos a token that is left out of the log-probabilities
- * @property {number} n choices of each prompt
- * @property {((options: GenerateOptions) => AsyncIterable<StreamPart | StreamEnd>)[]} prompts start
- *   a generation
- * @property {string[]} echoes what each prompt's choices begin with
- * @property {GenerateOptions} options
- * @property {bigint | undefined} seed
- */
-
-/**
- * What a step of a generation brings to a choice.
- * @typedef {object} Step
- * @property {number} index of the choice
- * @property {string} text
- * @property {Entry[] | undefined} entries its log-probabilities, if asked for
- * @property {'stop' | 'length'} [finish]
- * @property {StreamEnd['usage']} [usage]
- */
 
 /** @typedef {{ name?: string, limits?: Limits }} Setting */
 
@@ -64,6 +40,7 @@ export async function chat(model, body, { signal } = {}, { name, limits = {} } =
     eos: model.info.tokenizer?.eos,
     prompts: [(given) => model.chat(list, { ...given, ...template })],
     echoes: [''],
+    tools: template.tools !== undefined,
   });
 }
 
@@ -99,6 +76,7 @@ export async function complete(model, body, { signal } = {}, { name, limits = {}
     eos: model.info.tokenizer?.eos,
     prompts: list.map((prompt) => (given) => model.stream(prompt, given)),
     echoes: await Promise.all(list.map((prompt) => (echo ? textOf(model, prompt) : ''))),
+    tools: false,
   });
 }
 
@@ -153,13 +131,15 @@ async function whole(job, signal) {
   const choices = Array.from({ length: job.prompts.length * job.n }, () => ({
     text: '',
     entries: /** @type {Entry[]} */ ([]),
-    finish: /** @type {'stop' | 'length'} */ ('stop'),
+    calls: /** @type {ToolCall[]} */ ([]),
+    finish: /** @type {FinishReason} */ ('stop'),
   }));
   const count = new Count();
-  for await (const { index, text, entries, finish, usage } of steps(job, signal)) {
+  for await (const { index, text, entries, calls, finish, usage } of steps(job, signal)) {
     const choice = choices[index];
     choice.text += text;
     if (entries) choice.entries.push(...entries);
+    if (calls) choice.calls.push(...calls);
     if (finish) choice.finish = finish;
     if (usage) count.add(usage, index % job.n === 0);
   }
@@ -177,15 +157,19 @@ async function* chunks(job, signal, cleanUp) {
   const extra = includeUsage ? { usage: null } : {};
   const count = new Count();
   let begun = -1; // the choice of the last chunk
+  let called = 0; // its calls so far
   try {
     for await (const step of steps(job, signal)) {
-      const { index, text, entries, finish, usage } = step;
+      const { index, text, entries, calls = [], finish, usage } = step;
       if (index !== begun) {
         begun = index;
+        called = 0;
         const first = shape.first(index);
         if (first) yield { ...first, ...extra };
       }
       if (text || entries?.length) yield { ...shape.chunk(index, text, entries), ...extra };
+      if (shape instanceof ChatShape)
+        for (const call of calls) yield { ...shape.call(index, called++, call), ...extra };
       if (finish) yield { ...shape.last(index, finish), ...extra };
       if (usage) count.add(usage, index % job.n === 0);
     }
@@ -193,51 +177,6 @@ async function* chunks(job, signal, cleanUp) {
   } finally {
     cleanUp();
   }
-}
-
-/**
- * The steps of all choices, one choice after the other; ends without a finish when aborted.
- * @param {Job} job
- * @param {AbortSignal} signal
- * @returns {AsyncGenerator<Step, void, undefined>}
- */
-async function* steps(job, signal) {
-  for (let index = 0; index < job.prompts.length * job.n; index++) {
-    const at = Math.floor(index / job.n);
-    if (job.echoes[at]) yield { index, text: job.echoes[at], entries: undefined };
-    for await (const part of job.prompts[at](optionsOf(job, index % job.n, signal))) {
-      const { text, finishReason } = part;
-      if (finishReason === 'abort') return;
-      yield finishReason === undefined
-        ? { index, text, entries: entriesOf(job, part) }
-        : {
-            index,
-            text,
-            entries: undefined,
-            finish: finishReason === 'stop' ? 'stop' : 'length',
-            usage: part.usage,
-          };
-    }
-  }
-}
-
-/**
- * The choices of a prompt differ by their seeds.
- * @param {Job} job
- * @param {number} choice
- * @param {AbortSignal} signal
- * @returns {GenerateOptions}
- */
-function optionsOf({ options, seed }, choice, signal) {
-  if (seed === undefined) return { ...options, signal };
-  return { ...options, signal, seed: BigInt.asUintN(64, seed + BigInt(choice)) };
-}
-
-/** @param {Job} job @param {StreamPart} part @returns {Entry[] | undefined} */
-function entriesOf({ options, eos }, { text, token, logprob }) {
-  if (!options.logprobs) return undefined;
-  if (token === undefined || logprob === undefined || token === eos) return [];
-  return [{ text, logprob }];
 }
 
 /** Adds up the tokens of choices; those of a prompt count once. */

@@ -1,8 +1,8 @@
 // The objects in which OpenAI tells completions, whole and in chunks.
 
-/** @import { ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, Entry, FinishReason, TextLogprobs, Usage } from './types.js' */
+/** @import { ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, Entry, FinishReason, TextLogprobs, ToolCall, Usage } from './types.js' */
 
-/** @typedef {{ text: string, entries: Entry[], finish: FinishReason }} Choice */
+/** @typedef {{ text: string, entries: Entry[], calls: ToolCall[], finish: FinishReason }} Choice */
 
 /** What the answers to one request have in common. */
 class Shape {
@@ -39,9 +39,12 @@ export class ChatShape extends Shape {
     return {
       ...this.head,
       object: 'chat.completion',
-      choices: choices.map(({ text, entries, finish }, index) => ({
+      choices: choices.map(({ text, entries, calls, finish }, index) => ({
         index,
-        message: { role: 'assistant', content: text, refusal: null },
+        message:
+          calls.length > 0
+            ? { role: 'assistant', content: text.trim() || null, refusal: null, tool_calls: calls }
+            : { role: 'assistant', content: text, refusal: null },
         logprobs: this.logprobs ? chatLogprobs(entries) : null,
         finish_reason: finish,
       })),
@@ -57,6 +60,11 @@ export class ChatShape extends Shape {
   /** @param {number} index @param {string} text @param {Entry[] | undefined} entries */
   chunk(index, text, entries) {
     return this.#chunk(index, { content: text }, entries ? chatLogprobs(entries) : null, null);
+  }
+
+  /** @param {number} index @param {number} number of the choice's calls @param {ToolCall} call */
+  call(index, number, call) {
+    return this.#chunk(index, { tool_calls: [{ index: number, ...call }] }, null, null);
   }
 
   /** @param {number} index @param {FinishReason} finish */

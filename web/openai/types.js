@@ -2,7 +2,15 @@
 /** @import { ChatMessage } from '../chat/messages.js' */
 
 /**
- * @typedef {'stop' | 'length'} FinishReason `length`: max_tokens, or the context is full
+ * @typedef {'stop' | 'length' | 'tool_calls'} FinishReason `length`: max_tokens, or the context is
+ *   full; `tool_calls`: the model waits for what its calls give
+ */
+
+/**
+ * @typedef {object} ToolCall
+ * @property {string} id
+ * @property {'function'} type
+ * @property {{ name: string, arguments: string }} function `arguments`: JSON, as the model wrote it
  */
 
 /**
@@ -89,7 +97,8 @@
  * @property {string} model
  * @property {{
  *   index: number,
- *   message: { role: 'assistant', content: string, refusal: null },
+ *   message:
+ *     { role: 'assistant', content: string | null, refusal: null, tool_calls?: ToolCall[] },
  *   logprobs: ChatLogprobs | null,
  *   finish_reason: FinishReason,
  * }[]} choices
@@ -105,7 +114,10 @@
  * @property {string} model
  * @property {{
  *   index: number,
- *   delta: { role?: 'assistant', content?: string, refusal?: null },
+ *   delta: {
+ *     role?: 'assistant', content?: string, refusal?: null,
+ *     tool_calls?: (ToolCall & { index: number })[],
+ *   },
  *   logprobs: ChatLogprobs | null,
  *   finish_reason: FinishReason | null,
  * }[]} choices
