@@ -43,12 +43,12 @@ export function installPackage() {
     packed,
     tarball,
     run: (command, args, cwd = folder) => run(command, args, cwd),
-    /** A fixture's copy beside the installed package; `own`: with the package inside. */
+    /** A fixture's copy beside the installed package; `own`: with the packages inside. */
     app(name, { own = false } = {}) {
       const place = join(folder, name);
       cpSync(join(import.meta.dirname, 'fixtures', name), place, { recursive: true });
-      const files = join('node_modules', 'halfbyte');
-      if (own) cpSync(join(folder, files), join(place, files), { recursive: true });
+      for (const files of own ? ['node_modules/halfbyte', 'node_modules/@huggingface'] : [])
+        cpSync(join(folder, files), join(place, files), { recursive: true });
       return place;
     },
     /** Lets applications import a tool that is installed for the tests. */
