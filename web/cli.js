@@ -473,6 +473,7 @@ async function serveModel(values) {
     host,
     apiKey: key ?? (process.env.HALFBYTE_API_KEY || undefined),
     limits: maxTokens === undefined ? undefined : { maxTokens },
+    onError: (error) => process.stderr.write(`halfbyte: ${printable(String(error))}\n`),
   });
   const interrupted = new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, resolve);

@@ -47,6 +47,7 @@ const HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosnif
  *   an `apiKey`
  * @property {number} [port] 8080 unless given; 0 takes a free one
  * @property {string} [apiKey] that requests must bear
+ * @property {(error: unknown) => void} [onError] hears of failures that are not the request's
  * @property {Partial<typeof LIMITS>} [limits]
  * @property {Partial<typeof TIMES>} [times]
  */
@@ -72,7 +73,7 @@ export async function serve(open, options = {}) {
       throw new ArgumentError(`the limit of ${name} must be a whole number, not ${value}`);
   const times = { ...TIMES, ...options.times };
   const keeper = new Keeper(open);
-  const service = new Service(keeper, guard, limits, times);
+  const service = new Service(keeper, guard, limits, times, options.onError);
   const server = createServer(
     {
       headersTimeout: times.headersMs,
@@ -138,6 +139,7 @@ class Service {
   #guard;
   #limits;
   #times;
+  #onError;
   #gate;
   #created = Math.floor(Date.now() / 1000);
 
@@ -146,12 +148,14 @@ class Service {
    * @param {Guard} guard
    * @param {typeof LIMITS} limits
    * @param {typeof TIMES} times
+   * @param {ServeOptions['onError']} onError
    */
-  constructor(keeper, guard, limits, times) {
+  constructor(keeper, guard, limits, times, onError = () => {}) {
     this.#keeper = keeper;
     this.#guard = guard;
     this.#limits = limits;
     this.#times = times;
+    this.#onError = onError;
     this.#gate = new Gate(limits.streams, limits.queue);
   }
 
@@ -162,7 +166,10 @@ class Service {
       this.#guard.check(request);
       await this.#route(request, response, goneSignal(request, response));
     } catch (error) {
-      if (!response.headersSent) fail(response, error);
+      const { status, headers, body } = answerTo(error);
+      if (status === 500) this.#onError(error);
+      // What may be left of the request is not read.
+      if (!response.headersSent) send(response, status, body, { ...headers, Connection: 'close' });
       else if (!response.writableEnded) response.destroy();
     }
   }
@@ -240,13 +247,6 @@ function goneSignal({ socket }, response) {
 function allow(request, method) {
   if (request.method !== method)
     throw new RequestError(405, `this path answers ${method} only`, { headers: { Allow: method } });
-}
-
-/** @param {ServerResponse} response @param {unknown} error */
-function fail(response, error) {
-  const { status, headers, body } = answerTo(error);
-  // What may be left of the request is not read.
-  send(response, status, body, { ...headers, Connection: 'close' });
 }
 
 /** @param {ServerResponse} response @param {number} status @param {object} body @param {Record<string, string>} [headers] */

@@ -549,7 +549,8 @@ describe('the server', () => {
   });
 
   test('tells a failure amid a stream, without words about the machine', async () => {
-    await withServer({}, async (server, [model]) => {
+    const told = [];
+    await withServer({ onError: (error) => told.push(error) }, async (server, [model]) => {
       model.chat = async function* () {
         yield { text: 'word', token: 5 };
         throw new Error('/home/secret');
@@ -562,6 +563,7 @@ describe('the server', () => {
       assert.equal(status, 500);
       assert.equal(error.type, 'server_error');
       assert.doesNotMatch(text, /secret/);
+      assert.deepEqual(told.map(({ message }) => message), ['/home/secret', '/home/secret']);
     });
   });
 

@@ -13,7 +13,7 @@ class Shape {
 
   /** @param {string} prefix of the id @param {string} model @param {boolean} logprobs */
   constructor(prefix, model, logprobs) {
-    this.#id = `${prefix}-${crypto.randomUUID().replaceAll('-', '')}`;
+    this.#id = `${prefix}-${randomHex()}`;
     this.#model = model;
     this.#logprobs = logprobs;
   }
@@ -143,6 +143,12 @@ export class TextShape extends Shape {
   #chunk(index, text, logprobs, finish) {
     return { ...this.empty(), choices: [{ index, text, logprobs, finish_reason: finish }] };
   }
+}
+
+/** 128 random bits; randomUUID would need a page that came by HTTPS. */
+export function randomHex() {
+  const words = crypto.getRandomValues(new Uint32Array(4));
+  return Array.from(words, (word) => word.toString(16).padStart(8, '0')).join('');
 }
 
 /** @param {Entry[]} entries @returns {ChatLogprobs} */

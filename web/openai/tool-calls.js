@@ -1,5 +1,6 @@
 // Finds the calls of tools in what a model says: <tool_call>{"name": ..., "arguments": ...}</tool_call>
 // as Hermes, Qwen and those after them write it. Whatever is no such call stays text.
+import { randomHex } from './shapes.js';
 
 /** @import { ToolCall } from './types.js' */
 
@@ -63,8 +64,7 @@ function callOf(text) {
   try {
     const { name, arguments: given = {} } = JSON.parse(text);
     if (typeof name !== 'string') return undefined;
-    const id = `call_${crypto.randomUUID().replaceAll('-', '')}`;
-    return { id, type: 'function', function: { name, arguments: written(given) } };
+    return { id: `call_${randomHex()}`, type: 'function', function: { name, arguments: written(given) } };
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 // Errors as OpenAI's interface tells them.
-import { HalfbyteError, NoTemplateError, TemplateError } from '../error.js';
+import { NoTemplateError, TemplateError } from '../error.js';
 import {
   AbortError,
   ArgumentError,
@@ -23,7 +23,7 @@ export class RequestError extends Error {
   }
 }
 
-/** @type {[typeof HalfbyteError, number, string][]} */
+/** @type {[new (...args: any[]) => Error, number, string][]} */
 const STATUSES = [
   [ContextFullError, 400, 'context_length_exceeded'],
   [ArgumentError, 400, 'invalid_value'],
@@ -35,8 +35,8 @@ const STATUSES = [
 ];
 
 /**
- * What to answer to a request that failed. Only messages of halfbyte's own errors go out: others may
- * tell of the machine.
+ * What to answer to a request that failed. Messages of failures that are not the request's stay here:
+ * they may tell of the machine.
  * @param {unknown} error
  * @returns {{ status: number, headers: Record<string, string>, body: { error: object } }}
  */
@@ -47,7 +47,7 @@ export function answerTo(error) {
   }
   const known = STATUSES.find(([Class]) => error instanceof Class);
   const status = known?.[1] ?? 500;
-  const message = error instanceof HalfbyteError ? error.message : 'the server failed';
+  const message = known ? /** @type {Error} */ (error).message : 'the server failed';
   const param = /** @type {{ param?: string }} */ (error)?.param ?? null;
   return { status, headers: {}, body: bodyOf(status, message, param, known?.[2] ?? null) };
 }
