@@ -14,7 +14,8 @@ const net = () => builtin('node:net');
 const LONGEST_ADDRESS = 100; // a socket's path has 104 bytes and more, by system
 const RETRY = 100; // ms between looks at a holder who does not listen
 const SOCKET = /[/\\]hb-[0-9a-f-]{18}\.sock$/;
-const UNWRITTEN = 5000; // ms after which a file without a holder's name is one of a crash
+const SHORT = 10; // ms that it takes at most to remove a file
+const UNWRITTEN = 5000; // ms after which what is half done is left from a crash
 
 /** @typedef {{ pid: number, token: string, address?: string }} Holder */
 
@@ -162,21 +163,29 @@ function parse(text) {
 }
 
 /**
- * Takes a dead holder's file away: by renaming, so that of several who saw it dead one succeeds, and
- * gives it back if it has become another's meanwhile.
+ * Takes a dead holder's file away. Several may have seen it dead; while one makes sure that the file
+ * is still the dead one's and removes it, a folder keeps the others out, lest they remove the file
+ * of the next holder.
  * @param {string} path
  * @param {string} dead its contents
  */
 async function abandon(path, dead) {
-  const aside = `${path}.${builtin('node:crypto').randomUUID().slice(0, 8)}.old`;
+  const guard = `${path}.old`;
   try {
-    await fs().rename(path, aside);
+    await fs().mkdir(guard);
   } catch {
-    return true; // somebody else was faster
+    if (await olderThan(guard, UNWRITTEN)) await fs().rmdir(guard).catch(() => {});
+    await pause(SHORT);
+    return true;
   }
-  if ((await readLock(aside)) !== dead) await fs().link(aside, path).catch(() => {});
-  else await removeSocket(parse(dead)?.address);
-  await fs().rm(aside, { force: true });
+  try {
+    if ((await readLock(path)) === dead) {
+      await fs().rm(path, { force: true });
+      await removeSocket(parse(dead)?.address);
+    }
+  } finally {
+    await fs().rmdir(guard).catch(() => {});
+  }
   return true;
 }
 
