@@ -11,6 +11,7 @@ import { AbortError, EngineError, load } from '../../web/index.js';
 import { serve } from '../../web/serve.js';
 import { Gate } from '../../web/serve/gate.js';
 import { PROMPT, cli, collect, modelPath } from './support.js';
+import { modelWith } from './template-model.js';
 
 const greedy = { model: 'any', prompt: PROMPT, temperature: 0, max_tokens: 12 };
 const json = { 'Content-Type': 'application/json' };
@@ -172,6 +173,22 @@ describe("OpenAI's client", () => {
     for await (const chunk of stream) if (chunk) break;
     assert.equal((await client.completions.create(greedy)).usage.completion_tokens, 12);
   });
+});
+
+test("OpenAI's client chats by a model's own template", async () => {
+  const template = '{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}';
+  let model;
+  const open = async () => (model = await load(modelWith({ 'tokenizer.chat_template': template })));
+  const server = await serve(open, { port: 0 });
+  const request = { ...hello, temperature: 0, max_tokens: 8 };
+  try {
+    const text = await collect(model.chat(hello.messages, { temperature: 0, maxTokens: 8 }));
+    const { choices } = await clientOf(server).chat.completions.create(request);
+    assert.equal(choices[0].message.content, text);
+    assert.equal(await clientOf(server).chat.completions.stream(request).finalContent(), text);
+  } finally {
+    await server.close();
+  }
 });
 
 describe("OpenAI's client with a model that chats", () => {
