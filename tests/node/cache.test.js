@@ -323,6 +323,20 @@ for (const kind of ['directory', 'memory']) {
       assert.equal(await readAll(await openEntry(store, url)), reference(bytes));
     });
 
+    test('that ended while it was opened for healing loses nothing', async () => {
+      const url = `${URL_OF_FILE}?heal`;
+      const first = await putFile(store, url);
+      first.manifest.complete = false;
+      await first.save();
+      const entry = await openEntry(store, url);
+      assert.equal(entry.complete, false);
+      assert.ok(await entry.verifyChunk(1));
+      await entry.resume();
+      for (let i = 0; i < 3; i++) assert.ok(await entry.verifyChunk(i));
+      await entry.commit();
+      assert.equal(await readAll(entry), reference(bytes));
+    });
+
     test('that does not fit says how much is needed and left', async () => {
       const entry = await openEntry({ ...store, space: async () => ({ used: 90, quota: 100 }) }, 'a:b');
       await assert.rejects(entry.begin({ url: 'a:b', size: 1000 }), (error) => {

@@ -22,7 +22,7 @@ describe('the modules', () => {
   test('import their memory, those with threads a clock, and nothing else', () => {
     const memory = { module: 'env', name: 'memory', kind: 'memory' };
     const clock = { module: 'env', name: 'now', kind: 'function' };
-    for (const name of ['simd', 'simd-threads', 'synthetic']) {
+    for (const name of ['simd', 'simd-threads', 'synthetic', 'hash']) {
       const module = new WebAssembly.Module(readFileSync(path(name)));
       const wanted = name.endsWith('-threads') ? [memory, clock] : [memory];
       assert.deepEqual(WebAssembly.Module.imports(module), wanted);

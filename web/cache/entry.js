@@ -70,6 +70,7 @@ export async function openEntry(store, identity) {
 export class Entry {
   /** @type {Manifest | undefined} */ #manifest;
   /** @type {Place | undefined} */ #place;
+  /** The file that has the bytes. @type {string} */ #file = '';
   #writable = false;
 
   /**
@@ -111,23 +112,21 @@ export class Entry {
     await this.close();
     const manifest = await readManifest(this.store, this.key);
     const sizes = new Map((await this.store.list()).map(({ name, size }) => [name, size]));
-    const whole = sizes.get(this.names.whole);
-    const part = sizes.get(this.names.part);
+    const { part, whole } = this.names;
     this.#manifest = undefined;
-    if (!manifest) return;
-    if (manifest.complete && whole !== manifest.size) {
-      // The end came between the manifest and the renaming, or something cut the file.
-      manifest.complete = false;
-    }
-    if (manifest.complete || part !== undefined || whole !== undefined) this.#manifest = manifest;
+    if (!manifest || !(sizes.has(part) || sizes.has(whole))) return;
+    // Otherwise the end came between the manifest and the renaming, or something cut the file.
+    manifest.complete &&= sizes.get(whole) === manifest.size;
+    this.#file = !manifest.complete && sizes.has(part) ? part : whole;
+    this.#manifest = manifest;
   }
 
   // ---- Reading
 
   /** The bytes, for reading; for writing too once `begin` or `resume` was called. */
   async place() {
-    const manifest = this.#require();
-    this.#place ??= await this.store.open(manifest.complete ? this.names.whole : this.names.part);
+    this.#require();
+    this.#place ??= await this.store.open(this.#file);
     return this.#place;
   }
 
@@ -189,8 +188,7 @@ export class Entry {
       throw new ArgumentError(`'${file.sha256}' is no SHA-256 in 64 hexadecimal digits`);
     await this.discard();
     await this.#requireSpace(file.size);
-    this.#place = await this.store.open(this.names.part, { create: true });
-    this.#writable = true;
+    await this.#openPart(true);
     this.#manifest = makeManifest({ ...file, identity: this.identity });
     await this.save();
   }
@@ -200,11 +198,17 @@ export class Entry {
     const manifest = this.#require();
     if (this.#writable) return;
     await this.close();
-    const names = new Set((await this.store.list()).map(({ name }) => name));
     manifest.complete = false;
     await this.save();
-    if (!names.has(this.names.part)) await this.store.rename(this.names.whole, this.names.part);
-    this.#place = await this.store.open(this.names.part, { write: true });
+    if (this.#file === this.names.whole)
+      await this.store.rename(this.names.whole, this.names.part);
+    await this.#openPart(false);
+  }
+
+  /** @param {boolean} create */
+  async #openPart(create) {
+    this.#file = this.names.part;
+    this.#place = await this.store.open(this.#file, { create, write: true });
     this.#writable = true;
   }
 
@@ -219,7 +223,7 @@ export class Entry {
     this.#require().hashes[index] = hash;
   }
 
-  /** Keeps the manifest. */
+  /** Keeps the manifest. A download does this once a second at most: it waits for the disk. */
   async save() {
     const text = await formatManifest(this.#require());
     await this.store.writeText(this.names.manifest, text);
@@ -233,27 +237,29 @@ export class Entry {
   }
 
   /**
-   * Completes the entry. What was expected of the whole file must be proved by then: `sha256` is
-   * that of the bytes that were written.
-   * @param {string} [sha256]
+   * Completes the entry, whose SHA-256 is proved by that.
+   * @param {string} [sha256] of all bytes, if it was formed while they were written; without it they
+   *   are read once more
    */
   async commit(sha256) {
     const manifest = this.#require();
     const missing = manifest.hashes.indexOf(null);
     if (missing >= 0) throw new StateError(`chunk ${missing} of ${manifest.url} is missing`);
-    if (sha256 !== undefined && manifest.sha256 !== undefined && sha256 !== manifest.sha256)
+    const actual = sha256 ?? (await this.hashAll());
+    if (actual !== (manifest.sha256 ?? actual))
       throw new IntegrityError(
-        `${manifest.url} has SHA-256 ${sha256} and not ${manifest.sha256}; fetch it anew, and if ` +
+        `${manifest.url} has SHA-256 ${actual} and not ${manifest.sha256}; fetch it anew, and if ` +
           'that does not help, look whether the expected one is of another version',
-        { expected: manifest.sha256, actual: sha256 },
+        { expected: manifest.sha256, actual },
       );
     if (this.#writable) await this.#place?.flush();
     await this.close();
     manifest.complete = true;
-    manifest.sha256 = sha256 ?? manifest.sha256;
+    manifest.sha256 = actual;
     manifest.used = Date.now();
     await this.save();
     await this.store.rename(this.names.part, this.names.whole);
+    this.#file = this.names.whole;
   }
 
   /** Removes everything of the entry. */

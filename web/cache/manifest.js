@@ -105,7 +105,7 @@ function isManifest(m) {
     areHashes(m.hashes, m.size) &&
     (m.sha256 === undefined || isHash(m.sha256)) &&
     typeof m.complete === 'boolean' &&
-    (!m.complete || !m.hashes.includes(null)) &&
+    (!m.complete || (isHash(m.sha256) && !m.hashes.includes(null))) &&
     isCount(m.created) &&
     isCount(m.used)
   );
