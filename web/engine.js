@@ -8,6 +8,7 @@ import { AbortError, ArgumentError, OutOfMemoryError, StateError } from './gener
 import { generate } from './generation.js';
 import { describeGguf } from './gguf.js';
 import { measureKernels } from './kernels.js';
+import { measureLayers } from './layer.js';
 import { loadModel } from './loader.js';
 import { Measures } from './measures.js';
 import { breathe } from './platform.js';
@@ -305,5 +306,18 @@ export class Engine {
   async kernels({ options, types }, emit, watch) {
     const machine = await makeMachine(options, this.#host.startThreads);
     return measureKernels(machine, types, emit, watch);
+  }
+
+  /**
+   * Without a model, too.
+   * @param {{ options: EngineOptions }} args
+   * @param {Emit} emit
+   * @param {Watch} watch
+   */
+  async layers({ options }, emit, watch) {
+    const machine = await makeMachine(options, this.#host.startThreads);
+    const { core, threads, threadsReason } = machine;
+    const isa = core.cstring(core.call('hb_isa_name', machine.isa));
+    return { speeds: await measureLayers(machine, emit, watch), threads, threadsReason, isa };
   }
 }

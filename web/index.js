@@ -4,7 +4,7 @@ import { conversation } from './chat/messages.js';
 import { Client, abortError } from './client.js';
 import { compareModels } from './compare.js';
 import { ArgumentError } from './generated.js';
-import { embedArgs, scoringArgs } from './measure-options.js';
+import { embedArgs, recommendArgs, scoringArgs } from './measure-options.js';
 import { openaiOf } from './openai.js';
 import {
   benchArgs,
@@ -15,6 +15,8 @@ import {
   text,
   tokenList,
 } from './options.js';
+import { recommendFrom } from './recommend.js';
+import { runSelfTest } from './selftest.js';
 import { stream } from './stream.js';
 
 /** @import { BenchResult } from './bench.js' */
@@ -26,8 +28,10 @@ import { stream } from './stream.js';
 /** @import { KernelResult } from './kernels.js' */
 /** @import { Perplexity } from './measures.js' */
 /** @import { Plan } from './plan.js' */
+/** @import { Recommendation } from './recommend.js' */
+/** @import { SelfTestReport } from './selftest.js' */
 /** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
-/** @import { EmbedOptions, MeasureOptions } from './measure-options.js' */
+/** @import { EmbedOptions, MeasureOptions, RecommendOptions } from './measure-options.js' */
 /** @import { Variant } from './variants.js' */
 
 export { cache } from './cache/cache.js';
@@ -163,6 +167,30 @@ export async function plan(source, options = {}) {
   const { client, value } = await start('plan', source, options);
   await client.end();
   return value;
+}
+
+/**
+ * Measures this device in about a second and says which well-known models, of which types, will run
+ * on it at what speed.
+ * @param {RecommendOptions} [options]
+ * @returns {Promise<Recommendation>}
+ */
+export async function recommend(options = {}) {
+  const { wanted, ...args } = recommendArgs(options);
+  const { client, value } = await startWith('layers', [], args, options);
+  await client.end();
+  return recommendFrom(value, wanted);
+}
+
+/**
+ * Computes known answers on everything that runs here (instruction sets, threads): guards against an
+ * engine that miscompiles. Takes a second or two.
+ * @param {{ signal?: AbortSignal, model?: ModelSource }} [options] `model`: where the embedded model
+ *   lies, if it was moved
+ * @returns {Promise<SelfTestReport>}
+ */
+export async function selfTest(options = {}) {
+  return runSelfTest(load, options);
 }
 
 /**

@@ -1,6 +1,6 @@
 // Options of what a model measures on texts.
 import { ArgumentError } from './generated.js';
-import { U32, number, oneOf, text, tokenList } from './options.js';
+import { U32, engineOptions, number, oneOf, text, tokenList } from './options.js';
 
 /** @import { EmbedArgs } from './embedding.js' */
 /** @import { ScoringArgs } from './scoring.js' */
@@ -57,5 +57,24 @@ export function scoringArgs(input, { context = 512, chunks = 0 }) {
     text: text('the text', input),
     context: number('context', context, 4, U32, true),
     chunks: number('chunks', chunks, 0, U32, true),
+  };
+}
+
+/**
+ * @typedef {object} RecommendOptions
+ * @property {number} [memory] bytes that a model may take; what there is unless given
+ * @property {number} [speed] tokens a second that it must reach; 5 unless given
+ * @property {number} [threads] as many as `capabilities()` says unless given
+ * @property {(progress: { phase: 'bench', loaded: number, total: number }) => void} [onProgress]
+ * @property {AbortSignal} [signal]
+ */
+
+/** @param {RecommendOptions} options */
+export function recommendArgs({ memory, speed, threads }) {
+  const optional = (/** @type {string} */ name, /** @type {unknown} */ value) =>
+    value === undefined ? undefined : number(name, value, 0, Number.MAX_SAFE_INTEGER);
+  return {
+    options: engineOptions({ threads }),
+    wanted: { memory: optional('memory', memory), speed: optional('speed', speed) },
   };
 }

@@ -17,7 +17,7 @@ import { parentPort } from './platform.js';
 
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
- *   'chatTokens' | 'bench' | 'kernels' | 'embed' | 'plan' | 'perplexity' | 'compare'} Method
+ *   'chatTokens' | 'bench' | 'kernels' | 'layers' | 'embed' | 'plan' | 'perplexity' | 'compare'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 
