@@ -5,14 +5,18 @@ import { loadModel } from './loader.js';
 import { breathe } from './platform.js';
 import { Session } from './session.js';
 
+/** @import { Core, Pointer } from './core.js' */
 /** @import { Emit, Watch } from './engine.js' */
 /** @import { Machine } from './variants.js' */
 
-const SHAPE = '2048,1,32,8,8192,259';
+const SHAPE = '2048,1,32,8,8192,259'; // width, layers, heads, KV heads, feed-forward, vocabulary
 const PARAMETERS = 2048 * (2 * 64 * (32 + 8) + 3 * 8192); // of the layer
-const PROMPT = 64;
+const VOCABULARY = 259;
+const TEXT = Array.from({ length: 64 }, (_, i) => i);
 const CONTEXT = 128;
-const MEASURE_MS = 70; // each of the two speeds
+const MEASURE_MS = 700; // in rounds: engines compile a function anew when it has run for a while
+const LEAST_ROUNDS = 3;
+const DECODED = 4; // tokens of a round
 
 /** Measured types, with the bits that a weight takes in memory. */
 const TYPES = [
@@ -36,54 +40,83 @@ const TYPES = [
  * @returns {Promise<LayerSpeed[]>}
  */
 export async function measureLayers(machine, emit, watch) {
-  const speeds = [];
-  for (const [i, { type, bits }] of TYPES.entries()) {
-    emit({ phase: 'bench', loaded: i, total: TYPES.length });
+  /** @type {Layer[]} */
+  const layers = [];
+  const turn = async (/** @type {number} */ share) => {
+    emit({ phase: 'bench', loaded: Math.round(100 * Math.min(share, 1)), total: 100 });
     await breathe();
     if (watch.aborted) throw new AbortError('the measurement was aborted');
-    speeds.push({ type, bits, ...(await measureLayer(machine, type)) });
-  }
-  emit({ phase: 'bench', loaded: TYPES.length, total: TYPES.length });
-  return speeds;
-}
-
-/** @param {Machine} machine @param {string} type */
-async function measureLayer(machine, type) {
-  const { core, isa, parallel } = machine;
-  const source = { kind: /** @type {const} */ ('synthetic'), shape: SHAPE, type, seed: 1n };
-  const pull = () => Promise.reject(new Error('a synthetic model needs no bytes'));
-  const how = { isa, parallel, headerOnly: false, pull, emit: () => {} };
-  const { model } = await loadModel(core, [source], how);
+  };
   try {
-    const loaded = { core, model, parallel, kv: /** @type {const} */ ('f16'), vocabulary: 259 };
-    const session = new Session(loaded, CONTEXT);
-    const tokens = Array.from({ length: PROMPT }, (_, i) => i);
-    try {
-      const prompt = fastest(() => {
-        session.clear();
-        session.step(tokens, 'last');
-      });
-      const token = fastest(() => {
-        session.rewind(PROMPT);
-        session.step([7], 'last');
-      });
-      return { decode: PARAMETERS / token / 1e9, prefill: (PARAMETERS * PROMPT) / prompt / 1e9 };
-    } finally {
-      session.destroy();
+    for (const { type, bits } of TYPES) {
+      await turn(layers.length / TYPES.length / 2);
+      layers.push(await Layer.load(machine, type, bits));
     }
+    const begun = performance.now();
+    for (let round = 0, share = 0; round < LEAST_ROUNDS || share < 1; round++) {
+      for (const layer of layers) layer.run();
+      share = (performance.now() - begun) / MEASURE_MS;
+      await turn(0.5 + Math.min(share, 1) / 2);
+    }
+    return layers.map((layer) => layer.speed);
   } finally {
-    if (!core.dead) core.call('hb_model_destroy', model);
+    for (const layer of layers) layer.end();
   }
 }
 
-/** Seconds. The fastest of several times: others may use this machine, too. @param {() => void} body */
-function fastest(body) {
-  let best = Infinity;
+/** A model of one layer. The fastest of several times counts: others may use this machine, too. */
+class Layer {
+  #core;
+  #model;
+  #session;
+  #what;
+  #prompt = Infinity; // seconds
+  #token = Infinity;
+
+  /** @param {Machine} machine @param {string} type @param {number} bits */
+  static async load(machine, type, bits) {
+    const { core, isa, parallel } = machine;
+    const source = { kind: /** @type {const} */ ('synthetic'), shape: SHAPE, type, seed: 1n };
+    const pull = () => Promise.reject(new Error('a synthetic model needs no bytes'));
+    const how = { isa, parallel, headerOnly: false, pull, emit: () => {} };
+    const { model } = await loadModel(core, [source], how);
+    return new Layer({ core, parallel, model }, { type, bits });
+  }
+
+  /**
+   * @param {{ core: Core, parallel: Pointer, model: Pointer }} loaded
+   * @param {{ type: string, bits: number }} what
+   */
+  constructor(loaded, what) {
+    this.#core = loaded.core;
+    this.#model = loaded.model;
+    this.#session = new Session({ ...loaded, kv: 'f16', vocabulary: VOCABULARY }, CONTEXT);
+    this.#what = what;
+  }
+
+  run() {
+    this.#session.clear();
+    this.#prompt = Math.min(this.#prompt, secondsOf(() => this.#session.step(TEXT, 'last')));
+    for (let i = 0; i < DECODED; i++)
+      this.#token = Math.min(this.#token, secondsOf(() => this.#session.step([i], 'last')));
+  }
+
+  /** @returns {LayerSpeed} */
+  get speed() {
+    const decode = PARAMETERS / this.#token / 1e9;
+    const prefill = (PARAMETERS * TEXT.length) / this.#prompt / 1e9;
+    return { ...this.#what, decode, prefill };
+  }
+
+  end() {
+    this.#session.destroy();
+    if (!this.#core.dead) this.#core.call('hb_model_destroy', this.#model);
+  }
+}
+
+/** @param {() => void} body */
+function secondsOf(body) {
   const begun = performance.now();
-  do {
-    const start = performance.now();
-    body();
-    best = Math.min(best, performance.now() - start);
-  } while (performance.now() - begun < MEASURE_MS);
-  return Math.max(best, 0.005) / 1000; // some browsers' clocks stand still for a while
+  body();
+  return Math.max(performance.now() - begun, 0.005) / 1000; // some browsers' clocks tick slowly
 }
