@@ -108,6 +108,8 @@ describe('cache', () => {
     }
     await put('https://host.example/a.gguf');
     assert.equal(await cache.delete('https://me:pw@host.example/a.gguf#x'), true);
+    await put('hf:owner/repo/b.gguf@main');
+    assert.equal(await cache.delete('hf:owner/repo/b.gguf'), true);
     assert.deepEqual(await readdir(path), ['file']);
     await assert.rejects(cache.delete(5), { name: 'ArgumentError' });
   });

@@ -102,8 +102,10 @@ async function space() {
   return { kind: store.kind, reason: store.reason, used, quota };
 }
 
-/** @param {string} id */
+/** What the cache calls a URL or hub name. @param {string} id */
 function identityOf(id) {
+  const [, name] = /^hf:(?:\/\/)?(.+)$/i.exec(id) ?? [];
+  if (name) return `hf:${name}${name.includes('@') ? '' : '@main'}`;
   return /^https?:/i.test(id) && URL.canParse(id) ? canonicalUrl(id) : id;
 }
 
