@@ -2,9 +2,12 @@
 /** @typedef {import('./bench.js').BenchResult} BenchResult */
 /** @typedef {import('./cache/cache.js').CacheEntry} CacheEntry */
 /** @typedef {import('./cache/cache.js').CacheSpace} CacheSpace */
+/** @typedef {import('./chat/fit.js').ContextPolicy} ContextPolicy */
 /** @typedef {import('./chat/messages.js').ChatMessage} ChatMessage */
 /** @typedef {import('./chat/messages.js').TemplateOptions} TemplateOptions */
 /** @typedef {import('./divergence.js').Comparison} Comparison */
+/** @typedef {import('./fit.js').Change} Change */
+/** @typedef {import('./fit.js').MemoryNeed} MemoryNeed */
 /** @typedef {import('./generation.js').FinishReason} FinishReason */
 /** @typedef {import('./gguf.js').MetadataValue} MetadataValue */
 /** @typedef {import('./gguf.js').TensorInfo} TensorInfo */
@@ -28,4 +31,5 @@
 /** @typedef {import('./variants.js').Capabilities} Capabilities */
 /** @typedef {import('./variants.js').Feature} Feature */
 /** @typedef {import('./variants.js').Variant} Variant */
+/** @typedef {import('./plan.js').Plan} Plan */
 export {};

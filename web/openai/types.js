@@ -7,6 +7,7 @@
  */
 
 /**
+ * A call of a tool.
  * @typedef {object} ToolCall
  * @property {string} id
  * @property {'function'} type
