@@ -26,7 +26,7 @@ export function setUpChat(state) {
       button.disabled = !idle;
     if (!state.model) return;
     const before = converses;
-    converses = Boolean(state.model.info.chatTemplate);
+    converses = state.model.info.hasChatTemplate;
     $('input').placeholder = converses ? 'Write a message' : 'How does the story begin?';
     $('send').textContent = converses ? 'Send' : 'Tell';
     if (before !== converses) startAnew();

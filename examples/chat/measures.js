@@ -5,6 +5,7 @@ import { origin, showFigures } from './figures.js';
 import { bars } from './plot.js';
 
 const SHAPE = '512,6,8,4,1536,8000'; // 24 M parameters
+const CONTEXT = 128; // tokens of a chunk of the text
 const TYPES = ['q4_0', 'q8_0', 'q4_k', 'q6_k', 'f16'];
 
 export function setUpMeasures(state) {
@@ -109,6 +110,7 @@ export function setUpMeasures(state) {
 
   measuring($('perplexity'), 'quality-status', async (signal) => {
     const { perplexity, tokens } = await state.model.perplexity(textToRead(), {
+      context: CONTEXT,
       signal,
       onProgress,
     });
@@ -131,13 +133,14 @@ export function setUpMeasures(state) {
       const text = textToRead();
       say('quality-status', 'Loading the original…');
       original = await load(file, { signal });
-      const { meanKl, medianKl, kl99, sameTop } = await state.model.compare(original, text, {
+      const { meanKL, medianKL, kl99, sameTop } = await state.model.compare(original, text, {
+        context: CONTEXT,
         signal,
         onProgress,
       });
       fill($('quality'), [
-        ['KL divergence, mean', number(meanKl, 4)],
-        ['median', number(medianKl, 4)],
+        ['KL divergence, mean', number(meanKL, 4)],
+        ['median', number(medianKL, 4)],
         ['99 % are below', number(kl99, 4)],
         ['Same likeliest token', `${number(sameTop * 100, 4)} %`],
       ]);

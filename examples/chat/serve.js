@@ -48,10 +48,14 @@ const ISOLATION = {
 /** The file that a path of a URL names, or undefined if there is none that may be served. */
 async function findFile(pathname) {
   try {
-    const name = decodeURIComponent(pathname).replace(/\/$/, '/index.html');
+    const name = decodeURIComponent(pathname)
+      .replace(/\/$/, '/index.html')
+      .replace(/^\/@/, '/node_modules/@'); // packages lie beside halfbyte, as where it is installed
     if (name.includes('\0') || name.includes('\\')) return undefined;
     const path = await realpath(ROOT + name.slice(1));
-    const served = SERVED.some((folder) => path.startsWith(ROOT + folder.replace('/', sep) + sep));
+    const served = SERVED.some((folder) =>
+      path.startsWith(ROOT + folder.replaceAll('/', sep) + sep),
+    );
     const { size } = await stat(path);
     return served && extname(path) in TYPES ? { path, size } : undefined;
   } catch {

@@ -1,12 +1,30 @@
 // The example page in real browsers, with threads and without.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { serve } from '../../examples/chat/serve.js';
 import { PROMPT, modelPath, native, nativeProgram, needs } from '../node/support.js';
+import { modelWith } from '../node/template-model.js';
 import { BROWSERS, installed, start } from './support.js';
 
 const TOKENS = [1, 450, 29, 3, 77, 500, 12, 1000, 8, 15, 2000, 42, 7, 7, 7, 300, 301, 302, 5, 9];
 const LIMIT = 60_000;
+
+/** The default model with a chat template, as a file. */
+const folder = mkdtempSync(join(tmpdir(), 'halfbyte-page-'));
+const templated = { path: join(folder, 'templated.gguf') };
+before(() =>
+  writeFileSync(
+    templated.path,
+    modelWith({
+      'tokenizer.chat_template':
+        '{% for m in messages %}{{ m.role + ": " + m.content + eos_token }}{% endfor %}assistant:',
+    }),
+  ),
+);
+after(() => rmSync(folder, { recursive: true }));
 
 /** Opens the page and waits until the model is there. */
 async function openPage(browser, server) {
@@ -189,6 +207,40 @@ for (const browserKind of BROWSERS) {
         }, TOKENS);
         assert.ok(Object.keys(hashes).length >= 1);
         for (const [variant, hash] of Object.entries(hashes)) assert.equal(hash, expected, variant);
+      });
+
+      test('holds a conversation with a model that has a template', async () => {
+        await (await page.$('#file')).uploadFile(templated.path);
+        await page.waitForFunction(
+          () => document.querySelector('#input').placeholder === 'Write a message',
+          { timeout: LIMIT },
+        );
+        await page.click('#tab-chat');
+        for (const message of ['Tell me of the *old* king.', 'And then?']) {
+          await write(page, message, 8);
+          await page.click('#send');
+          await page.waitForFunction(
+            () => /8 tokens at/.test(document.querySelector('#status').textContent),
+            { timeout: LIMIT },
+          );
+          await idle(page);
+        }
+        assert.deepEqual(
+          await page.$$eval('#messages article', (all) => all.map(({ className }) => className)),
+          ['user', 'assistant', 'user', 'assistant'],
+        );
+      });
+
+      test('tells how well a model foresees a text', async () => {
+        await page.click('#tab-measure');
+        await page.$eval(
+          '#quality-text',
+          (element, value) => (element.value = value),
+          `${PROMPT} lived in a house by the sea. `.repeat(30),
+        );
+        await page.click('#perplexity');
+        await page.waitForFunction(() => document.querySelector('#quality td'), { timeout: LIMIT });
+        assert.match(await text(page, '#quality td'), /^[\d.]+$/);
       });
 
       test('takes a file that is picked, and says what is wrong with it', async () => {
