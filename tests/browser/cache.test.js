@@ -160,6 +160,26 @@ for (const kind of BROWSERS) {
       assert.equal(await again, 'taken');
     });
 
+    test('gives way to memory where pages have no files, and says why', async () => {
+      const other = await openTab(browser, server);
+      await other.page.evaluate(() => {
+        StorageManager.prototype.getDirectory = async () => {
+          throw new DOMException('not in this window', 'SecurityError');
+        };
+      });
+      const refused = await other.cache('space');
+      assert.equal(refused.kind, 'memory');
+      assert.match(refused.reason, /not in this window.*private window/);
+      await other.page.evaluate(() => delete StorageManager.prototype.getDirectory);
+      assert.match((await other.cache('space')).reason, /no file system/);
+      await other.inPage('begin');
+      await other.inPage('commit');
+      assert.deepEqual(await other.inPage('check'), { complete: true, right: true });
+      assert.equal((await other.cache('list')).length, 1);
+      assert.deepEqual(await tab.cache('list'), []);
+      await other.page.close();
+    });
+
     test('says how much it holds and whether it is safe', async () => {
       const space = await tab.cache('space');
       assert.equal(space.kind, 'opfs');

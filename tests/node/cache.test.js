@@ -75,7 +75,14 @@ describe('SHA-256', () => {
   test('of shared memory and without WebCrypto is the same', async () => {
     const shared = new Uint8Array(new SharedArrayBuffer(1000)).fill(7);
     assert.equal(await sha256(shared), reference(Buffer.from(shared)));
-    assert.equal(await sha256Text(''), reference(''));
+    const own = Object.getOwnPropertyDescriptor(globalThis, 'crypto');
+    Object.defineProperty(globalThis, 'crypto', { value: {}, configurable: true });
+    try {
+      assert.equal(await sha256Text(''), reference(''));
+      assert.equal(await sha256(bytes), reference(bytes));
+    } finally {
+      Object.defineProperty(globalThis, 'crypto', own);
+    }
   });
 });
 

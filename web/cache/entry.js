@@ -218,7 +218,11 @@ export class Entry {
     await (await this.place()).write(offset, bytes);
   }
 
-  /** Notes that a chunk was written, or (null) that it is to be fetched. @param {number} index @param {string | null} hash */
+  /**
+   * Notes that a chunk was written, or (null) that it is to be fetched.
+   * @param {number} index
+   * @param {string | null} hash
+   */
   setChunk(index, hash) {
     this.#require().hashes[index] = hash;
   }

@@ -180,7 +180,8 @@ export async function problem(cause, what, needed) {
     const left = available === undefined ? '' : ` and grants ${available} more`;
     return new QuotaError(
       `${what} in the cache: the browser refuses ${needed ?? 'the'} bytes${left}; free some with ` +
-        'cache.delete() or cache.clear(), ask for more with cache.persist(), or load without the cache',
+        'cache.delete() or cache.clear(), ask for more with cache.persist(), or load without ' +
+        'the cache',
       { cause, needed, available },
     );
   }

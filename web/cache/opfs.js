@@ -102,8 +102,9 @@ async function openFolder() {
   try {
     return await (await storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
   } catch (cause) {
+    const { message } = /** @type {Error} */ (cause);
     throw new EnvironmentError(
-      `the file system of this page cannot be used (${/** @type {Error} */ (cause).message}); a private window, or ` +
+      `the file system of this page cannot be used (${message}); a private window, or ` +
         'settings that block site data, may be the reason',
       { cause },
     );
