@@ -45,17 +45,17 @@ export function embedArgs(texts, { pooling = 'mean', normalize = true, special =
  * Options of `model.perplexity` and `model.compare`.
  * @typedef {object} MeasureOptions
  * @property {number} [context] tokens of a chunk, of which the second half is scored; 512 unless
- *   given
+ *   given, or half of a text that is too short for it
  * @property {number} [chunks] at most so many; all unless given
  * @property {(progress: MeasureProgress) => void} [onProgress] is called now and then
  * @property {AbortSignal} [signal]
  */
 
 /** @param {unknown} input @param {MeasureOptions} options @returns {ScoringArgs} */
-export function scoringArgs(input, { context = 512, chunks = 0 }) {
+export function scoringArgs(input, { context, chunks = 0 }) {
   return {
     text: text('the text', input),
-    context: number('context', context, 4, U32, true),
+    context: context === undefined ? 0 : number('context', context, 4, U32, true),
     chunks: number('chunks', chunks, 0, U32, true),
   };
 }

@@ -79,8 +79,8 @@ export class Measures {
       scoring.end();
     }
     const { perplexity, standardError, count } = losses;
-    const { chunks } = scoring;
-    return { perplexity, standardError, tokens: count, chunks, context: args.context };
+    const { chunks, context } = scoring;
+    return { perplexity, standardError, tokens: count, chunks, context };
   }
 
   /** @param {CompareArgs} args */

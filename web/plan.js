@@ -72,8 +72,8 @@ export async function planModel(loaded, model, sources, options) {
  * @param {EngineOptions} options
  */
 async function diskNeed(sources, fileBytes, options) {
-  const { cache, hub } = /** @type {any} */ (options).download ?? {};
-  const names = sources.flatMap((source) => identityOf(source, hub) ?? []);
+  const { cache } = /** @type {any} */ (options).download ?? {};
+  const names = sources.flatMap((source) => identityOf(source) ?? []);
   const nothing = { needed: 0, available: undefined, kept: 0 };
   if (names.length === 0 || cache === false) return nothing;
   const store = await openStore({ path: typeof cache === 'string' ? cache : undefined });
@@ -93,15 +93,10 @@ async function keptBytes(store, identity) {
   return complete ? size : Math.min(size, hashes.filter(Boolean).length * CHUNK);
 }
 
-/**
- * What the cache calls a source, if it keeps it.
- * @param {Source} source
- * @param {string | undefined} hub
- */
-function identityOf(source, hub) {
-  return source.kind === 'url' && /^https?:/i.test(source.url)
-    ? canonicalUrl(source.url)
-    : undefined;
+/** What the cache calls a source, if it keeps it. @param {Source} source */
+function identityOf(source) {
+  if (source.kind !== 'url' || !/^https?:/i.test(source.url)) return undefined;
+  return canonicalUrl(source.url);
 }
 
 /**

@@ -9,13 +9,14 @@ import { Session } from './session.js';
 /** @import { Tokenizer } from './tokenizer.js' */
 /** @import { Machine } from './variants.js' */
 
+const STANDARD_CONTEXT = 512;
 const LEAST_CONTEXT = 4;
 const LOGIT_BYTES = 4 << 20; // of a step
 
 /**
  * @typedef {object} ScoringArgs
  * @property {string} text
- * @property {number} context tokens of a chunk
+ * @property {number} context tokens of a chunk; 0: 512, or half of a text that is too short for it
  * @property {number} chunks at most so many; 0: all
  */
 
@@ -24,27 +25,26 @@ export class Scoring {
   #session;
   #at = 0; // tokens that were read
   #end;
-  #context;
 
   /**
    * @param {Machine & Loaded} loaded
    * @param {Tokenizer} tokenizer
    * @param {ScoringArgs} args
    */
-  constructor(loaded, tokenizer, { text, context, chunks }) {
+  constructor(loaded, tokenizer, { text, context: wanted, chunks }) {
     const { bos, addsBos } = tokenizer.info;
     // llama.cpp drops one newline at a file's end.
     const trimmed = text.endsWith('\n') ? text.slice(0, -1) : text;
     const tokens = tokenizer.tokenize({ text: trimmed, bos: true, special: false });
+    const context = wanted || Math.min(STANDARD_CONTEXT, Math.floor(tokens.length / 2));
     if (context < LEAST_CONTEXT || tokens.length < 2 * context)
       throw new ArgumentError(
-        `the text has ${tokens.length} tokens; a context of ${context} takes at least ` +
-          `${2 * Math.max(context, LEAST_CONTEXT)}: give a longer text, or a context from ` +
-          `${LEAST_CONTEXT} to ${Math.floor(tokens.length / 2)}`,
+        `the text has ${tokens.length} tokens and a context of ${context} takes at least ` +
+          `${2 * Math.max(context, LEAST_CONTEXT)}: give a longer text or a smaller context`,
       );
     const all = Math.floor(tokens.length / context);
     const count = Math.min(chunks || all, all);
-    this.#context = context;
+    this.context = context;
     this.#end = count * context;
     this.tokens = tokens.slice(0, this.#end);
     if (addsBos && bos !== undefined)
@@ -71,17 +71,17 @@ export class Scoring {
    * @returns {number[]} the tokens that followed those whose logits are there now, in order
    */
   step(most) {
-    const start = this.#at % this.#context;
+    const start = this.#at % this.context;
     if (start === 0) this.#session.clear();
-    const scored = Math.floor(this.#context / 2);
-    const limit = start < scored ? scored - start : Math.min(this.#context - start, this.mostRows);
+    const scored = Math.floor(this.context / 2);
+    const limit = start < scored ? scored - start : Math.min(this.context - start, this.mostRows);
     const count = Math.min(most, limit, Session.BATCH);
     const from = this.#at;
     const wanted = start >= scored;
     this.#session.step(this.tokens.slice(from, from + count), wanted ? 'all' : 'none');
     this.#at += count;
     // What follows a chunk's last token is not the model's to guess.
-    const last = start + count === this.#context ? 1 : 0;
+    const last = start + count === this.context ? 1 : 0;
     return wanted ? this.tokens.slice(from + 1, from + count + 1 - last) : [];
   }
 

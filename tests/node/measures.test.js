@@ -73,11 +73,21 @@ describe('perplexity', () => {
     await assert.rejects(model.perplexity(TEXT, { signal: stop.signal, onProgress }), AbortError);
   });
 
+  test('of a short text has two chunks of half of it', async () => {
+    const text = TEXT.slice(0, 700);
+    const { length } = await model.tokenize(text);
+    const { context, chunks, perplexity } = await model.perplexity(text);
+    assert.deepEqual([context, chunks], [Math.floor(length / 2), 2]);
+    assert.equal((await model.perplexity(text, { context })).perplexity, perplexity);
+    assert.equal((await model.perplexity(TEXT, { chunks: 1 })).context, 512);
+  });
+
   test('of a text that is too short says how long it must be', async () => {
-    await assert.rejects(model.perplexity('Once upon a time'), (error) => {
+    await assert.rejects(model.perplexity('Once upon a time', { context: 512 }), (error) => {
       assert.ok(error instanceof ArgumentError);
       return /takes at least 1024/.test(error.message);
     });
+    await assert.rejects(model.perplexity('Once'), /takes at least 8/);
     await assert.rejects(model.perplexity(TEXT, { context: 3 }), ArgumentError);
     await assert.rejects(model.perplexity(7), ArgumentError);
   });
