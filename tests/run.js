@@ -35,7 +35,11 @@ const builds = {
   aarch64: preset('aarch64', ['aarch64']),
   wasm: preset('wasm', ['wasm']),
   emscripten: preset('emscripten', ['emscripten']),
-  types: { groups: ['npm'], commands: [['tsc', '-p', 'web']] },
+  types: {
+    groups: ['npm'],
+    // What is left of a source that is gone would be packed.
+    commands: [['rm', '-rf', 'build/types'], ['tsc', '-p', 'web']],
+  },
   docs: {
     groups: ['npm', 'package'],
     commands: [['tests/package/node_modules/.bin/typedoc', '--options', 'tests/package/docs/typedoc.json']],

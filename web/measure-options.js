@@ -61,11 +61,13 @@ export function scoringArgs(input, { context, chunks = 0 }) {
 }
 
 /**
+ * Options of `recommend`.
  * @typedef {object} RecommendOptions
  * @property {number} [memory] bytes that a model may take; what there is unless given
  * @property {number} [speed] tokens a second that it must reach; 5 unless given
  * @property {number} [threads] as many as `capabilities()` says unless given
- * @property {(progress: { phase: 'bench', loaded: number, total: number }) => void} [onProgress]
+ * @property {(progress: { phase: 'bench', loaded: number, total: number }) => void} [onProgress] is called now and
+ *   then
  * @property {AbortSignal} [signal]
  */
 

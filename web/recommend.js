@@ -24,6 +24,7 @@ const USABLE_SPEED = 5; // tokens/s, about as fast as people read
  */
 
 /**
+ * What this device can run, and how fast.
  * @typedef {object} Recommendation
  * @property {Prospect | undefined} best the largest model that fits and is fast enough
  * @property {Prospect[]} models from small to large

@@ -29,6 +29,7 @@ const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
  */
 
 /**
+ * What `selfTest` found.
  * @typedef {object} SelfTestReport
  * @property {boolean} passed whether every variant that runs here gave the known answers
  * @property {SelfTestCheck[]} checks

@@ -12,9 +12,11 @@
 /** @typedef {import('./gguf.js').MetadataValue} MetadataValue */
 /** @typedef {import('./gguf.js').TensorInfo} TensorInfo */
 /** @typedef {import('./kernels.js').KernelResult} KernelResult */
+/** @typedef {import('./layer.js').LayerSpeed} LayerSpeed */
 /** @typedef {import('./measure-options.js').EmbedOptions} EmbedOptions */
 /** @typedef {import('./measure-options.js').MeasureOptions} MeasureOptions */
 /** @typedef {import('./measure-options.js').MeasureProgress} MeasureProgress */
+/** @typedef {import('./measure-options.js').RecommendOptions} RecommendOptions */
 /** @typedef {import('./measures.js').Perplexity} Perplexity */
 /** @template Request, Whole, Chunk @typedef {import('./openai.js').Create<Request, Whole, Chunk>} Create */
 /** @typedef {import('./openai.js').Embed} Embed */
@@ -27,9 +29,13 @@
 /** @typedef {import('./options.js').LoadOptions} LoadOptions */
 /** @typedef {import('./options.js').LoadProgress} LoadProgress */
 /** @typedef {import('./options.js').ModelSource} ModelSource */
+/** @typedef {import('./plan.js').Plan} Plan */
+/** @typedef {import('./recommend.js').Prospect} Prospect */
+/** @typedef {import('./recommend.js').Recommendation} Recommendation */
+/** @typedef {import('./selftest.js').SelfTestCheck} SelfTestCheck */
+/** @typedef {import('./selftest.js').SelfTestReport} SelfTestReport */
 /** @typedef {import('./synthetic.js').SyntheticModel} SyntheticModel */
 /** @typedef {import('./variants.js').Capabilities} Capabilities */
 /** @typedef {import('./variants.js').Feature} Feature */
 /** @typedef {import('./variants.js').Variant} Variant */
-/** @typedef {import('./plan.js').Plan} Plan */
 export {};
