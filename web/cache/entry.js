@@ -31,12 +31,8 @@ export function canonicalUrl(url) {
 
 /** The files of an entry. @param {string} key */
 export function filesOf(key) {
-  return {
-    part: `${key}.part`,
-    whole: `${key}.gguf`,
-    manifest: `${key}.json`,
-    copy: `${key}.bak`,
-  };
+  const file = (/** @type {string} */ ending) => `${key}.${ending}`;
+  return { part: file('part'), whole: file('gguf'), manifest: file('json'), copy: file('bak') };
 }
 
 /**
