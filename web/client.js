@@ -21,7 +21,8 @@ import { startEngine, startThread } from './workers.js';
 /**
  * A source whose bytes stay with the caller.
  * @typedef {object} Local
- * @property {number} size
+ * @property {number | undefined} size if it is known; slices are asked for in order, and an empty
+ *   one is the end, if not
  * @property {(offset: number, length: number) => Promise<Uint8Array>} slice
  */
 

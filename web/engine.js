@@ -26,7 +26,7 @@ import { makeMachine } from './variants.js';
 /** @import { CompareArgs } from './measures.js' */
 /** @import { ScoringArgs } from './scoring.js' */
 /** @import { Loaded } from './session.js' */
-/** @import { Pull, Source } from './sources.js' */
+/** @import { DownloadSettings, Pull, Source } from './sources.js' */
 /** @import { Crew, Machine } from './variants.js' */
 
 /** @typedef {(event: any) => void} Emit tells the caller of something while a call runs */
@@ -50,6 +50,7 @@ import { makeMachine } from './variants.js';
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa]
  * @property {'f16' | 'f32'} [kv]
  * @property {boolean} [divideAll]
+ * @property {DownloadSettings} [download]
  */
 
 export class Engine {
@@ -148,7 +149,7 @@ export class Engine {
     const machine = await makeMachine(options, startThreads);
     const { core, isa, parallel } = machine;
     this.#memory = core.memory;
-    const how = { isa, parallel, headerOnly, pull, emit };
+    const how = { isa, parallel, headerOnly, pull, emit, download: options.download };
     const read = await loadModel(core, sources, how);
     const { vocabulary } = modelInfo(core, read.model);
     return { ...machine, ...read, vocabulary, kv: options.kv ?? 'f16' };

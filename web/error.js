@@ -28,6 +28,19 @@ export class HalfbyteError extends Error {
 export class NetworkError extends HalfbyteError {
   static code = 'NETWORK';
   static label = 'NetworkError';
+  static fields = ['offset', 'status', 'retryAfter'];
+
+  /**
+   * @param {string} message
+   * @param {{ cause?: unknown, offset?: number, status?: number, retryAfter?: number }} [details]
+   */
+  constructor(message, details = {}) {
+    super(message, details);
+    /** What the server answered, if it did: the status of HTTP. @type {number | undefined} */
+    this.status = details.status;
+    /** Seconds after which the server wants to be asked again. @type {number | undefined} */
+    this.retryAfter = details.retryAfter;
+  }
 }
 
 /** This browser or version of Node lacks something that halfbyte cannot do without. */

@@ -11,11 +11,11 @@ import {
   engineOptions,
   kernelBenchArgs,
   oneOf,
-  resolveSources,
   text,
   tokenList,
 } from './options.js';
 import { recommendFrom } from './recommend.js';
+import { resolveSources } from './resolve.js';
 import { runSelfTest } from './selftest.js';
 import { stream } from './stream.js';
 
@@ -134,8 +134,9 @@ export { capabilities } from './variants.js';
 
 /**
  * Loads a model into a worker of its own.
- * @param {ModelSource | ModelSource[]} source a URL, a path (Node), a File or Blob, an ArrayBuffer;
- *   of a split model the URL or path of the first file, or a list of all files
+ * @param {ModelSource | ModelSource[]} source a URL, a name on a hub (hf:owner/repo/file.gguf), a path
+ *   (Node), a File, Blob or file handle, a stream, an ArrayBuffer; of a split model the first file's
+ *   URL, name or path, or a list of all files
  * @param {LoadOptions} [options]
  * @returns {Promise<Model>}
  */
@@ -211,7 +212,7 @@ export async function benchKernels(options = {}) {
  */
 async function start(method, source, options) {
   const args = { options: engineOptions(options) };
-  const { sources, locals } = resolveSources(source);
+  const { sources, locals } = await resolveSources(source, options);
   return startWith(method, locals, { ...args, sources }, options);
 }
 

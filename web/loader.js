@@ -1,54 +1,114 @@
 // Leads the bytes of a model's files through the loader of the core.
+import { Restart } from './download/restart.js';
 import { OutOfMemoryError } from './generated.js';
+import { Progress } from './progress.js';
 import { openSource, shardOf } from './sources.js';
 import { capabilities } from './variants.js';
 
 /** @import { Core, Pointer } from './core.js' */
 /** @import { Emit } from './engine.js' */
-/** @import { Pull, Source } from './sources.js' */
+/** @import { LoadProgress } from './progress.js' */
+/** @import { DownloadSettings, Pull, Reader, Source } from './sources.js' */
 
 const STAGING = 1 << 20; // bytes of the one buffer through which everything enters the module
-const PROGRESS_MS = 50;
+
+/**
+ * @typedef {object} LoadHow
+ * @property {number} isa
+ * @property {Pointer} parallel the hb_parallel that packs, or 0
+ * @property {boolean} headerOnly
+ * @property {Pull} pull
+ * @property {Emit} emit hears of progress
+ * @property {DownloadSettings} [download]
+ */
 
 /**
  * @param {Core} core
  * @param {Source[]} sources
- * @param {{ isa: number, parallel: Pointer, headerOnly: boolean, pull: Pull, emit: Emit }} options
- *   `parallel`: the hb_parallel that packs, or 0; `emit` hears of progress
+ * @param {LoadHow} how
  * @returns {Promise<{ model: Pointer, makingSeconds: number, fileBytes: number }>} `makingSeconds`:
  *   part of the time, in which a synthetic model was made; `fileBytes`: of all files
  */
-export async function loadModel(core, sources, { isa, parallel, headerOnly, pull, emit }) {
-  const loader = createLoader(core, { isa, parallel, headerOnly });
-  const progress = new Progress(emit);
-  const staging = core.allocate(STAGING);
-  const buffer = () => core.bytes.subarray(staging, staging + STAGING);
-  let makingSeconds = 0;
-  let fileBytes = 0;
-  for (let shard = 0, count = 1; shard < count; shard++) {
-    const reader = await openSource(sources[shard] ?? shardOf(sources[0], shard, count), pull);
+export async function loadModel(core, sources, how) {
+  const progress = new Progress(how.emit);
+  for (let tries = 1; ; tries++) {
     try {
-      progress.begin(reader.size);
-      core.check('hb_loader_begin_file', loader, BigInt.asUintN(64, BigInt(reader.size ?? -1)));
-      for (let n; (n = await reader.read(buffer)) > 0;) {
-        core.check('hb_loader_feed', loader, staging, n);
-        const { header_done, shard_count, file_offset, file_size } = stateOf(core, loader);
-        if (header_done) count = shard_count;
-        if (header_done && !headerOnly) checkReachable(file_size);
-        progress.advance(n, count > 1);
-        if (header_done && (headerOnly || file_offset >= file_size)) break;
-      }
-      makingSeconds += reader.makingSeconds ?? 0;
-    } finally {
-      await reader.close();
+      const result = await readFiles(core, sources, how, progress);
+      progress.end();
+      return result;
+    } catch (error) {
+      if (!(error instanceof Restart)) throw error;
+      if (tries > error.most) throw error.error;
+      progress.restart();
     }
-    fileBytes += stateOf(core, loader).file_size;
   }
-  const model = core.result('hb_loader_finish', loader);
-  core.call('hb_loader_destroy', loader);
-  core.release(staging, STAGING);
-  progress.end();
-  return { model, makingSeconds, fileBytes };
+}
+
+/**
+ * @param {Core} core
+ * @param {Source[]} sources
+ * @param {LoadHow} how
+ * @param {Progress} progress
+ */
+async function readFiles(core, sources, how, progress) {
+  const loader = createLoader(core, how);
+  const staging = core.allocate(STAGING);
+  /** @type {Reader[]} */
+  const readers = [];
+  let fileBytes = 0;
+  const surroundings = {
+    pull: how.pull,
+    headerOnly: how.headerOnly,
+    settings: how.download ?? {},
+    onState: (/** @type {LoadProgress['phase']} */ phase) => progress.enter(phase),
+  };
+  try {
+    for (let shard = 0, count = 1; shard < count; shard++) {
+      const source = sources[shard] ?? shardOf(sources[0], shard, count);
+      const reader = await openSource(source, surroundings);
+      readers.push(reader);
+      count = await readFile(core, { loader, staging, reader, ...how }, progress);
+      fileBytes += stateOf(core, loader).file_size;
+    }
+    const makingSeconds = readers.reduce((sum, reader) => sum + (reader.makingSeconds ?? 0), 0);
+    return { model: core.result('hb_loader_finish', loader), makingSeconds, fileBytes };
+  } catch (error) {
+    let told = error;
+    for (const { blame } of readers) told = (await blame?.(told)) ?? told;
+    throw told;
+  } finally {
+    core.call('hb_loader_destroy', loader);
+    core.release(staging, STAGING);
+  }
+}
+
+/**
+ * Reads one file of a model.
+ * @param {Core} core
+ * @param {{ loader: Pointer, staging: Pointer, reader: Reader, headerOnly: boolean }} how
+ * @param {Progress} progress
+ * @returns {Promise<number>} how many files the model has
+ */
+async function readFile(core, { loader, staging, reader, headerOnly }, progress) {
+  const buffer = () => core.bytes.subarray(staging, staging + STAGING);
+  let count = 1;
+  try {
+    progress.begin(reader.size);
+    core.check('hb_loader_begin_file', loader, BigInt.asUintN(64, BigInt(reader.size ?? -1)));
+    for (let n; (n = await reader.read(buffer)) > 0;) {
+      core.check('hb_loader_feed', loader, staging, n);
+      const { header_done, shard_count, file_offset, file_size } = stateOf(core, loader);
+      if (header_done) count = shard_count;
+      progress.advance(n, reader, count > 1);
+      if (!header_done) continue;
+      if (!headerOnly) checkReachable(file_size);
+      // What is kept or verified is read to its end, even behind the last tensor.
+      if (headerOnly || (file_offset >= file_size && !reader.entire)) break;
+    }
+  } finally {
+    await reader.close();
+  }
+  return count;
 }
 
 /**
@@ -86,41 +146,4 @@ function checkReachable(bytes) {
   const { maximum } = capabilities().memory;
   if (bytes <= maximum) return;
   throw new OutOfMemoryError(`a file of ${bytes} bytes is more than WebAssembly can hold`);
-}
-
-/** Reports how far a load has come, at most 20 times a second, and once at the end. */
-class Progress {
-  #emit;
-  #loaded = 0;
-  /** @type {number | undefined} */ #total;
-  #reported = -Infinity;
-
-  /** @param {Emit} emit */
-  constructor(emit) {
-    this.#emit = emit;
-  }
-
-  /** A file begins. @param {number | undefined} size */
-  begin(size) {
-    this.#total = this.#loaded === 0 ? size : undefined;
-  }
-
-  /** @param {number} bytes @param {boolean} split whether more files follow, of unknown sizes */
-  advance(bytes, split) {
-    this.#loaded += bytes;
-    if (split) this.#total = undefined;
-    const now = performance.now();
-    if (now - this.#reported < PROGRESS_MS) return;
-    this.#reported = now;
-    this.#report();
-  }
-
-  end() {
-    this.#total = this.#loaded;
-    this.#report();
-  }
-
-  #report() {
-    this.#emit({ phase: 'load', loaded: this.#loaded, total: this.#total });
-  }
 }

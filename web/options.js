@@ -1,13 +1,12 @@
 // Checks what a caller gives and puts it into the form that the engine takes.
+import { downloadSettings } from './download/settings.js';
 import { ArgumentError, MAX_THREADS, TYPE } from './generated.js';
-import { isNode, pathOf } from './platform.js';
 
 /** @import { BenchArgs } from './bench.js' */
 /** @import { ContextPolicy } from './chat/fit.js' */
-/** @import { Local } from './client.js' */
-/** @import { Source } from './sources.js' */
 /** @import { EngineOptions } from './engine.js' */
 /** @import { GenerateArgs } from './generation.js' */
+/** @import { LoadProgress } from './progress.js' */
 /** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
@@ -18,17 +17,11 @@ const MOST_SAMPLES = 100;
 const TYPES = Object.keys(TYPE);
 
 /**
- * Where a model comes from. A string is a URL or, in Node, a path; a shape makes a model with random
- * weights, for measuring.
- * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | SyntheticModel} ModelSource
- */
-
-/**
- * How far loading is.
- * @typedef {object} LoadProgress
- * @property {'load'} phase
- * @property {number} loaded bytes so far
- * @property {number | undefined} total bytes, if known
+ * Where a model comes from. A string is a URL, the name of a file on a hub
+ * (`hf:owner/repo/file.gguf`, or with `@revision` behind it) or, in Node, a path; a shape makes a
+ * model with random weights, for measuring.
+ * @typedef {string | URL | Blob | FileSystemFileHandle | ReadableStream<Uint8Array> | ArrayBuffer |
+ *   ArrayBufferView | SyntheticModel} ModelSource
  */
 
 /**
@@ -39,7 +32,15 @@ const TYPES = Object.keys(TYPE);
  * @property {number} [contextLength] positions of the context; what the model was made for, up to
  *   4096, unless given
  * @property {(progress: LoadProgress) => void} [onProgress] is called at most 20 times a second
- * @property {AbortSignal} [signal]
+ * @property {AbortSignal} [signal] ends the loading; what was downloaded and verified is kept
+ * @property {boolean | string} [cache] whether what is downloaded is kept: unless given, it is where
+ *   that is possible; true: fail where it is not; false: keep nothing; in Node, the directory to keep
+ *   it in
+ * @property {string | string[]} [sha256] that the downloaded file must have, or each of a list
+ * @property {Record<string, string>} [headers] for the server of a URL or the hub, such as
+ *   Authorization; hosts that it redirects to do not get them
+ * @property {string} [hub] address of the hub that names with `hf:` are of; https://huggingface.co
+ *   unless given
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results
  *   are the same
  * @property {'f16' | 'f32'} [kv] type of the KV cache; f16 unless given
@@ -105,8 +106,10 @@ export function oneOf(name, value, allowed) {
 }
 
 /** @param {LoadOptions} options @returns {EngineOptions} */
-export function engineOptions({ threads, contextLength, isa, kv, divideAll }) {
+export function engineOptions(options) {
+  const { threads, contextLength, isa, kv, divideAll } = options;
   return {
+    download: downloadSettings(options),
     threads: threads === undefined ? undefined : number('threads', threads, 1, MAX_THREADS, true),
     contextLength:
       contextLength === undefined
@@ -223,7 +226,7 @@ function stopTexts(stop) {
 }
 
 /** @param {unknown} seed */
-function seedOf(seed) {
+export function seedOf(seed) {
   if (typeof seed === 'bigint') {
     if (seed < 0n || seed >= 1n << 64n)
       throw new ArgumentError(`seed must be from 0 to 2^64 - 1, not ${seed}`);
@@ -251,77 +254,4 @@ export function tokenList(tokens) {
 export function text(name, value) {
   if (typeof value !== 'string') throw new ArgumentError(`${name} must be a text, not ${value}`);
   return value;
-}
-
-/**
- * Splits what the caller gave into descriptions for the worker, and the sources that stay on this
- * side.
- * @param {ModelSource | ModelSource[]} source a model, or all files of a split one in their order
- * @returns {{ sources: Source[], locals: Local[] }}
- */
-export function resolveSources(source) {
-  const list = Array.isArray(source) ? source : [source];
-  if (list.length === 0) throw new ArgumentError('the list of sources is empty');
-  /** @type {Local[]} */
-  const locals = [];
-  const sources = list.map((each) => resolveSource(each, locals));
-  return { sources, locals };
-}
-
-/** @param {unknown} source @param {Local[]} locals @returns {Source} */
-function resolveSource(source, locals) {
-  if (typeof source === 'string' && isNode && !/^(https?|file|data):/i.test(source))
-    return { kind: 'path', path: source };
-  if (typeof source === 'string' || source instanceof URL) return resolveUrl(source);
-  if (source instanceof Blob) {
-    const name = /** @type {Partial<File>} */ (source).name || 'the Blob';
-    if (!isNode) return { kind: 'blob', blob: source, name };
-    return addLocal(locals, name, {
-      size: source.size,
-      slice: async (offset, length) =>
-        new Uint8Array(await source.slice(offset, offset + length).arrayBuffer()),
-    });
-  }
-  if (isSynthetic(source)) {
-    const { shape, type = 'q4_0', seed = 1 } = source;
-    return { kind: 'synthetic', shape, type: text('type', type), seed: seedOf(seed) };
-  }
-  const bytes =
-    source instanceof ArrayBuffer ||
-    (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer)
-      ? new Uint8Array(source)
-      : ArrayBuffer.isView(source)
-        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-        : undefined;
-  if (!bytes)
-    throw new ArgumentError(
-      'a model is loaded from a URL, a path, a File or Blob, an ArrayBuffer, or made from a shape',
-    );
-  return addLocal(locals, 'the buffer', {
-    size: bytes.length,
-    slice: async (offset, length) => bytes.slice(offset, offset + length),
-  });
-}
-
-/** @param {unknown} source @returns {source is SyntheticModel} */
-function isSynthetic(source) {
-  return typeof (/** @type {any} */ (source)?.shape) === 'string';
-}
-
-/** @param {Local[]} locals @param {string} name @param {Local} local @returns {Source} */
-function addLocal(locals, name, local) {
-  return { kind: 'pull', number: locals.push(local) - 1, size: local.size, name };
-}
-
-/** @param {string | URL} source @returns {Source} */
-function resolveUrl(source) {
-  /** @type {URL} */
-  let url;
-  try {
-    url = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
-  } catch (cause) {
-    throw new ArgumentError(`'${source}' is not a URL`, { cause });
-  }
-  if (url.protocol === 'file:' && isNode) return { kind: 'path', path: pathOf(url) };
-  return { kind: 'url', url: url.href };
 }

@@ -1,17 +1,24 @@
 // Where the bytes of a model come from, as readers that fill a buffer given to them. Nothing is
 // ever held whole: a reader keeps at most one chunk of the network's.
+import { openStore } from './cache/store.js';
+import { openDownload } from './download/download.js';
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
 import { openFile } from './platform.js';
 import { openSynthetic } from './synthetic.js';
 
+/** @import { Patience } from './download/retry.js' */
+/** @import { LoadProgress } from './progress.js' */
+
 /**
  * A source as it travels to the engine's worker. `pull` sources stay with the caller, who is asked
  * for their bytes slice by slice.
- * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } |
- *   { kind: 'blob', blob: Blob, name: string } |
- *   { kind: 'pull', number: number, size: number, name: string } |
+ * @typedef {{ kind: 'url', url: string } |
+ *   { kind: 'download', name: string, cached: boolean, sha256?: string } |
+ *   { kind: 'path', path: string } | { kind: 'blob', blob: Blob, name: string } |
+ *   { kind: 'pull', number: number, size: number | undefined, name: string } |
  *   { kind: 'synthetic', shape: string, type: string, seed: bigint }} Source
+ * `url` is what needs no network, such as `data:`; `download` a URL of a server or a hub's name
  */
 
 /**
@@ -21,19 +28,43 @@ import { openSynthetic } from './synthetic.js';
  *   gives the number of bytes, 0 at the end; `into` is asked for the buffer when bytes are there
  * @property {() => Promise<void>} close
  * @property {number} [makingSeconds] how long it took so far to make bytes that come from nowhere
+ * @property {LoadProgress['phase']} [phase] where the bytes come from; 'load' unless given
+ * @property {number} [received] bytes that are there, read or not
+ * @property {boolean} [entire] whether it must be read to its end
+ * @property {(error: unknown) => Promise<unknown>} [blame] is told what its bytes led to, before or
+ *   after `close`, and gives the error to throw
  */
 
 /** @typedef {(number: number, offset: number, length: number) => Promise<Uint8Array>} Pull */
 
 /**
+ * How files are fetched and kept, as the caller wants it.
+ * @typedef {object} DownloadSettings
+ * @property {boolean | string} [cache]
+ * @property {Record<string, string>} [headers]
+ * @property {string} [hub]
+ * @property {Patience} [patience]
+ */
+
+/**
+ * @typedef {object} Surroundings
+ * @property {Pull} pull
+ * @property {boolean} [headerOnly] nothing but the header will be read
+ * @property {DownloadSettings} [settings]
+ * @property {(phase: LoadProgress['phase']) => void} [onState]
+ */
+
+/**
  * @param {Source} source
- * @param {Pull} pull
+ * @param {Surroundings} surroundings
  * @returns {Promise<Reader>}
  */
-export async function openSource(source, pull) {
+export async function openSource(source, surroundings) {
   switch (source.kind) {
     case 'url':
       return openUrl(source.url);
+    case 'download':
+      return openServer(source, surroundings);
     case 'path':
       return openPath(source.path);
     case 'blob':
@@ -42,40 +73,38 @@ export async function openSource(source, pull) {
         size: source.blob.size,
       });
     case 'pull':
-      return named(source.name, pullReader(source.number, source.size, pull));
+      return named(source.name, pullReader(source.number, source.size, surroundings.pull));
     case 'synthetic':
       return openSynthetic(source);
   }
 }
 
+/**
+ * @param {{ name: string, cached: boolean, sha256?: string }} source
+ * @param {Surroundings} surroundings
+ */
+async function openServer({ name, cached, sha256 }, { settings = {}, headerOnly, onState }) {
+  const { cache, ...how } = settings;
+  const wanted = cache === undefined ? cached : cache !== false;
+  const path = typeof cache === 'string' ? cache : undefined;
+  const store = wanted ? await openStore({ path }) : undefined;
+  // In memory it would only lie there twice.
+  const kept = store?.kind === 'memory' ? undefined : store;
+  const strict = cache !== undefined;
+  if (strict && wanted && !kept)
+    throw new IoError(`nothing can be kept here: ${store?.reason}; leave out \`cache\``);
+  return openDownload(name, { ...how, store: kept, strict, sha256, headerOnly, onState });
+}
+
 /** @param {string} url @returns {Promise<Reader>} */
 async function openUrl(url) {
-  /** @type {Response} */
-  let response;
   try {
-    response = await fetch(url);
+    const { body } = await fetch(url);
+    if (!body) throw new Error('it came without contents');
+    return named(url, streamReader(body.getReader()));
   } catch (cause) {
     throw new NetworkError(`${url} could not be fetched: ${reason(cause)}`, { cause });
   }
-  if (!response.ok)
-    throw new NetworkError(`${url} could not be fetched: HTTP status ${response.status}`);
-  if (!response.body) throw new NetworkError(`${url} came without contents`);
-  // The length of what travels; of what arrives only if nothing is unpacked on the way.
-  const length = response.headers.get('Content-Length');
-  const packed = response.headers.get('Content-Encoding');
-  const size = length && /^\d+$/.test(length) && !packed ? Number(length) : undefined;
-  const reader = streamReader(response.body.getReader());
-  return {
-    size,
-    read: async (into) => {
-      try {
-        return await reader.read(into);
-      } catch (cause) {
-        throw new NetworkError(`the transfer of ${url} broke off: ${reason(cause)}`, { cause });
-      }
-    },
-    close: reader.close,
-  };
 }
 
 /** @param {ReadableStreamDefaultReader<Uint8Array>} stream @returns {Reader} */
@@ -140,14 +169,20 @@ function named(name, { size, read, close }) {
   };
 }
 
-/** @param {number} number @param {number} size @param {Pull} pull @returns {Reader} */
+/**
+ * @param {number} number
+ * @param {number | undefined} size
+ * @param {Pull} pull gives no bytes at the end of what has no known size
+ * @returns {Reader}
+ */
 function pullReader(number, size, pull) {
   let offset = 0;
   return {
     size,
     read: async (into) => {
-      if (offset === size) return 0;
-      const chunk = await pull(number, offset, Math.min(size - offset, into().length));
+      const rest = (size ?? Infinity) - offset;
+      if (rest === 0) return 0;
+      const chunk = await pull(number, offset, Math.min(rest, into().length));
       into().set(chunk);
       offset += chunk.length;
       return chunk.length;
@@ -168,14 +203,15 @@ export function shardOf(first, index, count) {
   const five = (/** @type {number} */ n) => String(n).padStart(5, '0');
   const from = `-${five(1)}-of-${five(count)}.gguf`;
   const to = `-${five(index + 1)}-of-${five(count)}.gguf`;
-  const name = first.kind === 'url' ? first.url : first.kind === 'path' ? first.path : '';
+  const name = first.kind === 'download' ? first.name : first.kind === 'path' ? first.path : '';
   if (!name.includes(from))
     throw new ArgumentError(
       `the model is split into ${count} files: give a list of them all, or the first one by its ` +
         `name (…${from})`,
     );
   const next = name.replace(from, to);
-  return first.kind === 'url' ? { kind: 'url', url: next } : { kind: 'path', path: next };
+  if (first.kind === 'download') return { ...first, name: next, sha256: undefined };
+  return { kind: 'path', path: next };
 }
 
 /** @param {unknown} error */

@@ -27,7 +27,7 @@
 /** @typedef {import('./options.js').GenerateOptions} GenerateOptions */
 /** @typedef {import('./options.js').KernelBenchOptions} KernelBenchOptions */
 /** @typedef {import('./options.js').LoadOptions} LoadOptions */
-/** @typedef {import('./options.js').LoadProgress} LoadProgress */
+/** @typedef {import('./progress.js').LoadProgress} LoadProgress */
 /** @typedef {import('./options.js').ModelSource} ModelSource */
 /** @typedef {import('./plan.js').Plan} Plan */
 /** @typedef {import('./recommend.js').Prospect} Prospect */

@@ -146,8 +146,10 @@ describe('a source that cannot be read', () => {
   });
 
   test('is a NetworkError for a URL', async () => {
+    let broken = false;
     const server = createServer((request, response) => {
-      if (request.url === '/broken') {
+      if (request.url === '/broken' && !broken) {
+        broken = true; // the next attempt finds nothing
         response.writeHead(200, { 'Content-Length': 100000 });
         response.write('GGUF', () => response.destroy());
       } else {
@@ -156,11 +158,12 @@ describe('a source that cannot be read', () => {
     });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${server.address().port}`;
-    await assert.rejects(load(`${url}/missing`), { code: 'NETWORK', message: /404/ });
-    await assert.rejects(load(`${url}/broken`), { code: 'NETWORK' });
+    const get = (path) => load(`${url}${path}`, { cache: false });
+    await assert.rejects(get('/missing'), { code: 'NETWORK', message: /404/, status: 404 });
+    await assert.rejects(get('/broken'), { code: 'NETWORK' });
     server.close();
     server.closeAllConnections();
-    await assert.rejects(load(`${url}/gone`), { code: 'NETWORK' });
+    await assert.rejects(get('/gone'), { code: 'NETWORK' });
   });
 
   test('is an ArgumentError for what is no URL', async () => {

@@ -1,0 +1,41 @@
+// Checks what a caller says about downloads.
+import { ArgumentError } from '../generated.js';
+import { isNode } from '../platform.js';
+
+/** @import { DownloadSettings } from '../sources.js' */
+
+/** @param {string} text */
+export const isSha256 = (text) => /^[0-9a-f]{64}$/.test(text);
+
+/**
+ * @param {{ cache?: boolean | string, headers?: Record<string, string>, hub?: string }} options
+ * @returns {DownloadSettings}
+ */
+export function downloadSettings({ cache, headers, hub }) {
+  if (typeof cache === 'string' && (!isNode || cache === ''))
+    throw new ArgumentError('cache names a directory in Node only; it is true or false elsewhere');
+  if (cache !== undefined && typeof cache !== 'boolean' && typeof cache !== 'string')
+    throw new ArgumentError(`cache must be true, false or a directory, not ${cache}`);
+  return {
+    cache,
+    headers: headers === undefined ? undefined : headerRecord(headers),
+    hub: hub === undefined ? undefined : hubAddress(hub),
+  };
+}
+
+/** @param {unknown} headers */
+function headerRecord(headers) {
+  try {
+    return Object.fromEntries(new Headers(/** @type {any} */ (headers)));
+  } catch (cause) {
+    throw new ArgumentError(`headers must be names and values of HTTP: ${cause}`, { cause });
+  }
+}
+
+/** @param {unknown} hub */
+function hubAddress(hub) {
+  const url = URL.canParse(String(hub)) ? new URL(String(hub)) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash)
+    throw new ArgumentError(`hub must be an address such as https://huggingface.co, not '${hub}'`);
+  return url.href.replace(/\/+$/, '');
+}
