@@ -26,6 +26,7 @@ const TYPES = [
 ];
 
 /**
+ * How fast a layer of one shape and type is.
  * @typedef {object} LayerSpeed
  * @property {string} type of the weights
  * @property {number} bits that a weight takes in memory

@@ -1,6 +1,6 @@
 // What the tests of the package share: the packed tarball, installed, and applications that use it.
 import { execFile, execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,7 +53,8 @@ export function installPackage() {
     },
     /** Lets applications import a tool that is installed for the tests. */
     link(name) {
-      symlinkSync(join(import.meta.dirname, 'node_modules', name), join(folder, 'node_modules', name));
+      const places = [import.meta.dirname, root].map((each) => join(each, 'node_modules', name));
+      symlinkSync(places.find(existsSync), join(folder, 'node_modules', name));
     },
     /** What an application of the fixtures tells, wherever it runs. */
     async story() {
