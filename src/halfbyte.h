@@ -460,6 +460,30 @@ uint32_t hb_session_context_length(const hb_session *session);
 /* Goes back to `position`: what was appended since is forgotten. HB_ARGUMENT if it lies ahead. */
 hb_status hb_session_rewind(hb_session *session, uint32_t position);
 
+/* A session's state as bytes that can be kept: the tokens that it read, and what it computed from
+ * them. It comes in pieces (of a head's cache at most), which are saved and restored in order, with
+ * nothing computed in between. Piece 0 begins with a header of HB_STATE_HEADER_BYTES, in which the
+ * number of positions is the u32 at byte 12, and goes on with the tokens. The bytes are the same on
+ * every target, and so is what follows a restored state. */
+#define HB_STATE_HEADER_BYTES 40
+
+uint32_t hb_state_pieces(const hb_session *session);
+
+/* Bytes of a piece of a state of that many positions. HB_CONTEXT_FULL if the context is shorter. */
+hb_status hb_state_piece_bytes(const hb_session *session, uint32_t positions, uint32_t piece,
+                               uint64_t *bytes, hb_error *error);
+
+/* Writes a piece. tokens: all that the session holds. */
+hb_status hb_state_save(hb_session *session, const hb_token *tokens, uint32_t piece, void *out,
+                        size_t capacity, hb_error *error);
+
+/* Takes a piece in. Piece 0 lets the session forget what it holds, once it proved to belong to the
+ * same model (its numbers and samples of its weights) and type of cache; with the last one the
+ * session stands where the saved one stood, without logits. HB_FORMAT, HB_TRUNCATED or HB_ARGUMENT
+ * for bytes that are damaged, too few, or of another model. */
+hb_status hb_state_restore(hb_session *session, uint32_t piece, const void *bytes, size_t count,
+                           hb_error *error);
+
 /* ---- 9. Sampling --------------------------------------------------------------------------- */
 
 typedef struct hb_logit_bias {

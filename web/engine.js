@@ -3,6 +3,7 @@
 import { measureModel } from './bench.js';
 import { fitPrompt } from './chat/fit.js';
 import { ChatPrompt, hasTemplate } from './chat/prompt.js';
+import { restoreState, saveState } from './chat/state.js';
 import { describeModel, modelInfo } from './description.js';
 import { AbortError, ArgumentError, OutOfMemoryError, StateError } from './generated.js';
 import { generate } from './generation.js';
@@ -262,6 +263,27 @@ export class Engine {
       tokensOf,
     });
     return generate(core, session, fitting, options, emit, watch);
+  }
+
+  /**
+   * What the model has read, to be taken up again.
+   * @param {{}} args
+   * @param {Emit} emit
+   * @param {Watch} watch
+   */
+  saveState(args, emit, watch) {
+    const { core } = this.#requireModel();
+    return saveState(core, /** @type {Session} */ (this.#session), watch);
+  }
+
+  /**
+   * @param {{ blob: Blob }} args
+   * @param {Emit} emit
+   * @param {Watch} watch
+   */
+  restoreState({ blob }, emit, watch) {
+    const { core } = this.#requireModel();
+    return restoreState(core, /** @type {Session} */ (this.#session), blob, watch);
   }
 
   // ---- Measuring

@@ -1,6 +1,7 @@
 // The public face of halfbyte in JavaScript.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { conversation } from './chat/messages.js';
+import { travelling } from './chat/state.js';
 import { Client, abortError } from './client.js';
 import { compareModels } from './compare.js';
 import { ArgumentError } from './generated.js';
@@ -299,6 +300,27 @@ export class Model {
   async chatTokens(messages, options = {}) {
     const prompt = conversation(messages, options);
     return this.#client.call('chatTokens', { prompt }, { signal: options.signal });
+  }
+
+  /**
+   * What the model has read last, prompt and answer, to be kept: tokens, keys and values. A
+   * conversation that begins so is then not read again.
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<Blob>} some 10 to 200 KB a token, depending on the model
+   */
+  async saveState({ signal } = {}) {
+    return this.#client.call('saveState', {}, { signal });
+  }
+
+  /**
+   * Takes up what was saved, from the same model with the same type of cache. Anything else is
+   * refused, as are damaged bytes.
+   * @param {Blob} state
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<number>} how many tokens the model then holds
+   */
+  async restoreState(state, { signal } = {}) {
+    return this.#client.call('restoreState', { blob: await travelling(state) }, { signal });
   }
 
   /**

@@ -108,6 +108,11 @@ export class Session {
     return same;
   }
 
+  /** Tells of the tokens of a state that was restored. @param {number[]} tokens */
+  holds(tokens) {
+    this.#held = tokens;
+  }
+
   /** Tells of a token that a generator appended. @param {number} token */
   grew(token) {
     this.#held.push(token);

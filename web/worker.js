@@ -17,7 +17,8 @@ import { parentPort } from './platform.js';
 
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
- *   'chatTokens' | 'bench' | 'kernels' | 'layers' | 'embed' | 'plan' | 'perplexity' | 'compare'} Method
+ *   'chatTokens' | 'saveState' | 'restoreState' | 'bench' | 'kernels' | 'layers' | 'embed' | 'plan' |
+ *   'perplexity' | 'compare'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 

@@ -176,6 +176,7 @@ static void step_batch(hb_session *lead, const hb_row *rows, uint32_t count) {
   uint32_t wanted = 0;
   for (uint32_t i = 0; i < count; i++) {
     lead->positions[i] = rows[i].session->position++;
+    rows[i].session->state.next = 0;
     if (rows[i].want_logits) lead->wanted[wanted++] = i;
   }
   hb_execute(lead, rows, count, wanted);
@@ -248,5 +249,6 @@ hb_status hb_session_rewind(hb_session *s, uint32_t position) {
   if (!s || position > s->position) return HB_ARGUMENT;
   s->position = position;
   s->logit_count = 0;
+  s->state.next = 0;
   return HB_OK;
 }

@@ -22,6 +22,13 @@ typedef struct hb_session_layout {
   uint64_t total;
 } hb_session_layout;
 
+/* How far a state was saved or restored; next = 0 after the session moved. */
+typedef struct hb_state_cursor {
+  uint64_t seed; /* of checksums: that of piece 0 */
+  uint32_t next; /* piece */
+  uint32_t positions;
+} hb_state_cursor;
+
 struct hb_session {
   const hb_allocator *allocator;
   const hb_parallel *parallel;
@@ -48,6 +55,8 @@ struct hb_session {
   uint32_t *wanted;    /* rows of the batch whose logits are wanted */
 
   hb_row *rows; /* [batch], for hb_session_append */
+
+  hb_state_cursor state;
 
   atomic_uint arrived, phase;  /* of the barrier between operations */
   hb_pace pace[HB_PACED_ROWS]; /* of steps of 1, 2 .. rows */
