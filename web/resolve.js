@@ -1,9 +1,9 @@
 // Tells what kind of source a caller gave.
-import { defaultModel } from './default-model.js';
 import { isHubName, parseHubName } from './download/hub.js';
 import { isSha256 } from './download/settings.js';
 import { ArgumentError, IoError } from './generated.js';
 import { seedOf, text } from './options.js';
+import { isFromPackage } from './packaged.js';
 import { isNode, pathOf } from './platform.js';
 
 /** @import { Local } from './client.js' */
@@ -160,6 +160,5 @@ function resolveUrl(source) {
   }
   if (url.protocol === 'file:' && isNode) return { kind: 'path', path: pathOf(url) };
   if (!/^https?:$/.test(url.protocol)) return { kind: 'url', url: url.href };
-  // The model of the package lies with the page's other files, which browsers keep by themselves.
-  return { kind: 'download', name: url.href, cached: url.href !== defaultModel.href };
+  return { kind: 'download', name: url.href, cached: !isFromPackage(url.href) };
 }

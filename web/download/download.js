@@ -4,39 +4,25 @@ import { openEntry } from '../cache/entry.js';
 import { CHUNK } from '../cache/manifest.js';
 import { QuotaError } from '../error.js';
 import { FormatError, IoError, TruncatedError } from '../generated.js';
-import { Sha256, sha256 } from '../hash.js';
+import { Sha256 } from '../hash.js';
+import { Chunks } from './chunks.js';
 import { openDirect, restartIf } from './direct.js';
-import { Filling, STATE } from './filling.js';
+import { Filling } from './filling.js';
+import { Hold } from './hold.js';
 import { ChangedError } from './http.js';
 import { Restart } from './restart.js';
-import { PATIENCE, aborted } from './retry.js';
+import { PATIENCE } from './retry.js';
 import { Server } from './server.js';
 import { targetOf } from './target.js';
 
 /** @import { Entry } from '../cache/entry.js' */
-/** @import { Store } from '../cache/store.js' */
 /** @import { Reader } from '../sources.js' */
-/** @import { Patience } from './retry.js' */
+/** @import { DownloadOptions } from './settings.js' */
 /** @import { Stream } from './server.js' */
 /** @import { Target } from './target.js' */
 
 const PARALLEL = 3; // connections: enough to fill a line, few enough for one server
 const HEADER_WINDOW = 1 << 20;
-
-/**
- * @typedef {object} DownloadOptions
- * @property {Store} [store] where to keep the bytes; nowhere unless given
- * @property {Record<string, string>} [headers] for the server that is named, not for others that
- *   it sends us to
- * @property {string} [sha256] that the file must have
- * @property {string} [hub] address of the hub that `hf:` names are of
- * @property {boolean} [strict] fail where the cache fails, instead of going on without it
- * @property {boolean} [headerOnly] only the file's start will be read: keep nothing
- * @property {number} [parallel] connections at once
- * @property {AbortSignal} [signal]
- * @property {Patience} [patience]
- * @property {(state: 'wait' | 'download' | 'load') => void} [onState]
- */
 
 /**
  * @param {string} name a URL or the name of a file on a hub
@@ -60,14 +46,11 @@ class Download {
   #server;
   /** @type {Entry | undefined} */ #entry;
   /** @type {Filling | undefined} */ #filling;
-  /** Ends our lock. @type {(() => void) | undefined} */ #release;
-  /** @type {Promise<unknown> | undefined} */ #locked;
+  /** @type {Chunks | undefined} */ #chunks;
+  /** The entry's lock. @type {Hold | undefined} */ #hold;
   /** Of the bytes so far, where the whole file is not proved yet. @type {Sha256 | undefined} */ #hash;
   /** What goes on without the cache. @type {Reader | undefined} */ #direct;
   #offset = 0;
-  /** The chunk of the cache that was checked, and its bytes. */ #checked = -1;
-  /** @type {Uint8Array | undefined} */ #buffer;
-  /** @type {Uint8Array} */ #bytes = new Uint8Array(0);
 
   /** @param {Target} target @param {DownloadOptions} options */
   constructor(target, options) {
@@ -92,7 +75,8 @@ class Download {
     const { store, headerOnly } = this.#options;
     if (store) {
       this.#entry = await openEntry(store, this.#target.identity);
-      if (this.#isUsable()) this.#filling = this.#newFilling();
+      this.#hold = new Hold(store, this.#entry.key);
+      if (this.#isUsable()) this.#newFilling();
       else if (!headerOnly) await this.#prepare();
     }
     if (!this.#filling) this.#direct ??= await this.#openDirect();
@@ -112,13 +96,13 @@ class Download {
       await this.#lock();
       await entry.open();
       if (this.#isUsable()) {
-        this.#filling = this.#newFilling();
-        return this.#unlock();
+        this.#newFilling();
+        return this.#hold?.release();
       }
       this.#options.onState?.('download');
       const first = entry.manifest && !entry.complete ? await this.#resume() : await this.#begin();
       this.#hash = await Sha256.create();
-      if (!this.#direct) this.#filling = this.#newFilling();
+      if (!this.#direct) this.#newFilling();
       this.#filling?.start(first);
     } catch (error) {
       if (!this.#isForgiven(error)) throw error;
@@ -136,7 +120,7 @@ class Download {
     const { size, etag, modified } = this.#server.known;
     if (size === undefined) {
       // What has no length can neither be divided nor taken up again.
-      await this.#unlock();
+      await this.#hold?.release();
       this.#direct = await openDirect(this.#server, { sha256: said, begun: stream });
       return undefined;
     }
@@ -160,37 +144,21 @@ class Download {
     await entry.resume();
   }
 
+  async #lock() {
+    this.#options.onState?.('wait');
+    await this.#hold?.take(this.#stop.signal);
+  }
+
   #newFilling() {
     const entry = /** @type {Entry} */ (this.#entry);
-    return new Filling(entry, this.#server, this.#options.parallel ?? PARALLEL);
+    this.#filling = new Filling(entry, this.#server, this.#options.parallel ?? PARALLEL);
+    this.#chunks = new Chunks(entry, this.#filling, () => this.#fill(), this.#stop.signal);
   }
 
   /** @param {string} [expected] @param {Sha256} [hash] of the bytes so far */
   #openDirect(expected = this.#options.sha256, hash = undefined) {
     const window = this.#options.headerOnly ? HEADER_WINDOW : undefined;
     return openDirect(this.#server, { from: this.#offset, window, sha256: expected, hash });
-  }
-
-  // ---- The lock
-
-  async #lock() {
-    const { store, onState } = this.#options;
-    const { key } = /** @type {Entry} */ (this.#entry);
-    onState?.('wait');
-    await new Promise((resolve, reject) => {
-      this.#locked = /** @type {Store} */ (store)
-        .lock(key, { signal: this.#stop.signal }, () => {
-          resolve(undefined);
-          return new Promise((release) => (this.#release = () => release(undefined)));
-        })
-        .catch(reject);
-    });
-  }
-
-  async #unlock() {
-    this.#release?.();
-    this.#release = undefined;
-    await this.#locked;
   }
 
   // ---- Reading
@@ -202,7 +170,7 @@ class Download {
       entire: !this.#options.headerOnly,
       size: this.#filling ? this.#entry?.manifest?.size : this.#direct?.size,
       get phase() {
-        return download.#release || download.#direct ? 'download' : 'load';
+        return download.#hold?.held || download.#direct ? 'download' : 'load';
       },
       get received() {
         return download.#direct ? undefined : download.#filling?.received;
@@ -230,56 +198,21 @@ class Download {
     const entry = /** @type {Entry} */ (this.#entry);
     const size = /** @type {import('../cache/manifest.js').Manifest} */ (entry.manifest).size;
     if (this.#offset >= size) return 0;
-    const available = await this.#available();
+    const chunks = /** @type {Chunks} */ (this.#chunks);
+    const available = await chunks.available(this.#offset);
     const buffer = into();
     const target = buffer.subarray(0, Math.min(available, buffer.length));
-    const at = this.#offset % CHUNK;
-    if (this.#checked === Math.floor(this.#offset / CHUNK))
-      target.set(this.#bytes.subarray(at, at + target.length));
-    else await readAll(entry, this.#offset, target);
+    await chunks.read(this.#offset, target);
     this.#hash?.update(target);
     this.#offset += target.length;
     if (this.#offset === size) await this.#complete();
     return target.length;
   }
 
-  /** How many bytes can be read now, once it is not none. @returns {Promise<number>} */
-  async #available() {
-    const filling = /** @type {Filling} */ (this.#filling);
-    const index = Math.floor(this.#offset / CHUNK);
-    const at = this.#offset % CHUNK;
-    for (;;) {
-      if (this.#stop.signal.aborted) throw aborted(this.#stop.signal);
-      if (filling.failure) throw filling.failure;
-      const state = filling.states[index];
-      const ready = filling.filled[index] - at;
-      if (state === STATE.kept && (this.#checked === index || (await this.#check(index))))
-        return ready;
-      if (state === STATE.done || (filling.mayFollow(index) && ready > 0)) return ready;
-      if (state === STATE.kept || state === STATE.missing) await this.#fill();
-      else await filling.changed();
-    }
-  }
-
-  /** Whether a chunk that was in the cache before is what it was. @param {number} index */
-  async #check(index) {
-    const entry = /** @type {Entry} */ (this.#entry);
-    this.#buffer ??= new Uint8Array(CHUNK);
-    this.#checked = -1;
-    const bytes = await entry.readChunk(index, this.#buffer);
-    if ((await sha256(bytes)) !== entry.manifest?.hashes[index]) {
-      this.#filling?.damaged(index);
-      return false;
-    }
-    this.#bytes = bytes;
-    this.#checked = index;
-    return true;
-  }
-
   /** Has missing chunks fetched, which for an entry that was complete takes its lock first. */
   async #fill() {
     const entry = /** @type {Entry} */ (this.#entry);
-    if (!this.#release) {
+    if (!this.#hold?.held) {
       await this.#lock();
       this.#options.onState?.('download');
       const { size } = entry.manifest ?? {};
@@ -294,13 +227,13 @@ class Download {
 
   /** All bytes were read: what is in the cache is whole, or to be thrown away. */
   async #complete() {
-    if (!this.#release) return;
+    if (!this.#hold?.held) return;
     const filling = /** @type {Filling} */ (this.#filling);
     await filling.settled();
     if (filling.failure) throw filling.failure;
     const entry = /** @type {Entry} */ (this.#entry);
     await entry.commit(this.#hash?.digest());
-    await this.#unlock();
+    await this.#hold?.release();
   }
 
   // ---- Troubles
@@ -356,10 +289,10 @@ class Download {
     await this.#filling?.settled();
     const entry = this.#entry;
     try {
-      if (discard && this.#release) await entry?.discard();
+      if (discard && this.#hold?.held) await entry?.discard();
       else await entry?.close();
     } finally {
-      await this.#unlock();
+      await this.#hold?.release();
     }
   }
 
@@ -368,13 +301,4 @@ class Download {
     await this.#direct?.close();
     await this.#endFilling();
   }
-}
-
-/** @param {Entry} entry @param {number} offset @param {Uint8Array} into */
-async function readAll(entry, offset, into) {
-  const count = await (await entry.place()).read(offset, into);
-  if (count !== into.length)
-    throw new IoError(`the cache ends at byte ${offset + count} of ${entry.manifest?.size}`, {
-      offset: offset + count,
-    });
 }

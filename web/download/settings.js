@@ -2,7 +2,24 @@
 import { ArgumentError } from '../generated.js';
 import { isNode } from '../platform.js';
 
+/** @import { Store } from '../cache/store.js' */
 /** @import { DownloadSettings } from '../sources.js' */
+/** @import { Patience } from './retry.js' */
+
+/**
+ * @typedef {object} DownloadOptions
+ * @property {Store} [store] where to keep the bytes; nowhere unless given
+ * @property {Record<string, string>} [headers] for the server that is named, not for others that
+ *   it sends us to
+ * @property {string} [sha256] that the file must have
+ * @property {string} [hub] address of the hub that `hf:` names are of
+ * @property {boolean} [strict] fail where the cache fails, instead of going on without it
+ * @property {boolean} [headerOnly] only the file's start will be read: keep nothing
+ * @property {number} [parallel] connections at once
+ * @property {AbortSignal} [signal]
+ * @property {Patience} [patience]
+ * @property {(state: 'wait' | 'download' | 'load') => void} [onState]
+ */
 
 /** @param {string} text */
 export const isSha256 = (text) => /^[0-9a-f]{64}$/.test(text);
