@@ -136,7 +136,7 @@ export class Engine {
     const loaded = await this.#open(sources, { ...options, threads: 1 }, true, emit);
     const { context_length: trained } = modelInfo(loaded.core, loaded.model);
     const { contextLength } = defaultsOf(options, trained);
-    return planModel(loaded, describeModel(loaded, contextLength), sources, options);
+    return planModel(loaded, describeModel(loaded, contextLength), options);
   }
 
   /**

@@ -22,12 +22,14 @@ const STAGING = 1 << 20; // bytes of the one buffer through which everything ent
  * @property {DownloadSettings} [download]
  */
 
+/** @typedef {{ source: Source, bytes: number }} ModelFile one file of a model */
+
 /**
  * @param {Core} core
  * @param {Source[]} sources
  * @param {LoadHow} how
- * @returns {Promise<{ model: Pointer, makingSeconds: number, fileBytes: number }>} `makingSeconds`:
- *   part of the time, in which a synthetic model was made; `fileBytes`: of all files
+ * @returns {Promise<{ model: Pointer, makingSeconds: number, files: ModelFile[] }>} `makingSeconds`:
+ *   part of the time, in which a synthetic model was made
  */
 export async function loadModel(core, sources, how) {
   const progress = new Progress(how.emit);
@@ -55,7 +57,8 @@ async function readFiles(core, sources, how, progress) {
   const staging = core.allocate(STAGING);
   /** @type {Reader[]} */
   const readers = [];
-  let fileBytes = 0;
+  /** @type {ModelFile[]} */
+  const files = [];
   const surroundings = {
     pull: how.pull,
     headerOnly: how.headerOnly,
@@ -68,10 +71,10 @@ async function readFiles(core, sources, how, progress) {
       const reader = await openSource(source, surroundings);
       readers.push(reader);
       count = await readFile(core, { loader, staging, reader, ...how }, progress);
-      fileBytes += stateOf(core, loader).file_size;
+      files.push({ source, bytes: reader.size ?? stateOf(core, loader).file_size });
     }
     const makingSeconds = readers.reduce((sum, reader) => sum + (reader.makingSeconds ?? 0), 0);
-    return { model: core.result('hb_loader_finish', loader), makingSeconds, fileBytes };
+    return { model: core.result('hb_loader_finish', loader), makingSeconds, files };
   } catch (error) {
     let told = error;
     for (const { blame } of readers) told = (await blame?.(told)) ?? told;

@@ -1,16 +1,19 @@
 // What a model would take here, from its header alone.
-import { canonicalUrl, keyOf, readManifest } from './cache/entry.js';
+import { keyOf, readManifest } from './cache/entry.js';
 import { CHUNK } from './cache/manifest.js';
 import { openStore } from './cache/store.js';
+import { targetOf } from './download/target.js';
 import { describeNeed, fitMemory, gigabytes, memoryNeed } from './fit.js';
 import { DEFAULT_CONTEXT, MAX_THREADS, OutOfMemoryError } from './generated.js';
 import { capabilities } from './variants.js';
 
+/** @import { Store } from './cache/store.js' */
 /** @import { EngineOptions } from './engine.js' */
 /** @import { Change, MemoryNeed } from './fit.js' */
 /** @import { ModelDescription } from './index.js' */
+/** @import { ModelFile } from './loader.js' */
 /** @import { Loaded } from './session.js' */
-/** @import { Source } from './sources.js' */
+/** @import { DownloadSettings } from './sources.js' */
 
 /**
  * What a model takes, before it is fetched.
@@ -43,18 +46,16 @@ export function defaultsOf({ contextLength, threads, kv }, trained) {
 }
 
 /**
- * @param {Loaded & { fileBytes: number }} loaded of which there is the header only
+ * @param {Loaded & { files: ModelFile[] }} loaded of which there is the header only
  * @param {ModelDescription} model
- * @param {Source[]} sources
  * @param {EngineOptions} options
  * @returns {Promise<Plan>}
  */
-export async function planModel(loaded, model, sources, options) {
-  const { fileBytes } = loaded;
+export async function planModel(loaded, model, options) {
   const { parameters, weightBytes } = model;
   const how = defaultsOf(options, model.trainedContextLength);
   const memory = memoryNeed(loaded, { ...how, weightBytes });
-  const disk = await diskNeed(sources, fileBytes, options);
+  const disk = await diskNeed(loaded.files, options.download);
   const fitting = fitMemory({ ...how, parameters, memory });
   const lacking = disk.needed - (disk.available ?? Infinity);
   const advice = fitting ? [fitting.advice] : [];
@@ -62,41 +63,42 @@ export async function planModel(loaded, model, sources, options) {
     advice.push(
       `Free ${gigabytes(lacking)} of storage, or load it with \`cache: false\`, which keeps nothing.`,
     );
+  const fileBytes = loaded.files.reduce((sum, { bytes }) => sum + bytes, 0);
   const change = fitting?.change ?? {};
   return { fits: advice.length === 0, memory, disk, advice, change, model, fileBytes };
 }
 
 /**
- * @param {Source[]} sources
- * @param {number} fileBytes
- * @param {EngineOptions} options
+ * @param {ModelFile[]} files
+ * @param {DownloadSettings} [settings]
+ * @returns {Promise<Plan['disk']>}
  */
-async function diskNeed(sources, fileBytes, options) {
-  const { cache } = /** @type {any} */ (options).download ?? {};
-  const names = sources.flatMap((source) => identityOf(source) ?? []);
-  const nothing = { needed: 0, available: undefined, kept: 0 };
-  if (names.length === 0 || cache === false) return nothing;
+async function diskNeed(files, { cache, hub } = {}) {
+  const none = { needed: 0, available: undefined, kept: 0 };
+  const names = files.flatMap(({ source, bytes }) => {
+    if (source.kind !== 'download' || !(cache ?? source.cached)) return [];
+    return { identity: targetOf(source.name, hub).identity, bytes };
+  });
+  if (names.length === 0) return none;
   const store = await openStore({ path: typeof cache === 'string' ? cache : undefined });
-  if (store.kind === 'memory') return nothing;
+  if (store.kind === 'memory') return none;
   let kept = 0;
-  for (const name of names) kept += await keptBytes(store, name);
+  let needed = 0;
+  for (const { identity, bytes } of names) {
+    const there = await keptBytes(store, identity);
+    kept += there;
+    needed += Math.max(0, bytes - there);
+  }
   const { used = 0, quota } = await store.space();
-  const available = quota === undefined ? undefined : Math.max(0, quota - used);
-  return { needed: Math.max(0, fileBytes - kept), available, kept };
+  return { needed, available: quota === undefined ? undefined : Math.max(0, quota - used), kept };
 }
 
-/** @param {import('./cache/store.js').Store} store @param {string} identity */
+/** @param {Store} store @param {string} identity */
 async function keptBytes(store, identity) {
   const manifest = await readManifest(store, await keyOf(identity));
   if (!manifest) return 0;
   const { complete, size, hashes } = manifest;
   return complete ? size : Math.min(size, hashes.filter(Boolean).length * CHUNK);
-}
-
-/** What the cache calls a source, if it keeps it. @param {Source} source */
-function identityOf(source) {
-  if (source.kind !== 'url' || !/^https?:/i.test(source.url)) return undefined;
-  return canonicalUrl(source.url);
 }
 
 /**

@@ -1,12 +1,13 @@
 // What a model takes, told before it is fetched.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { OutOfMemoryError, defaultModel, load, plan } from '../../web/index.js';
+import { OutOfMemoryError, defaultModel, inspect, load, plan } from '../../web/index.js';
 import { fitMemory } from '../../web/fit.js';
+import { split } from '../cli/split.js';
 import { modelPath } from './support.js';
 
 const GB = 1e9;
@@ -142,18 +143,41 @@ describe('planning over HTTP', () => {
   test('reads the header and leaves the rest', async () => {
     const { memory, fileBytes } = await plan(url);
     assert.equal(memory.weights, (await plan(defaultModel)).memory.weights);
-    assert.equal(fileBytes, model.length);
+    assert.equal(fileBytes, bytes.length);
     const sent = requests.reduce((sum, each) => sum + each.sent, 0);
     assert.ok(sent < 32 * MiB, `${sent} of ${bytes.length} bytes were sent`);
   });
 
-  test('counts the disk where something would be kept', async () => {
+  test('counts the disk where something would be kept, less what is', async () => {
     const { disk, fits } = await plan(url);
-    assert.equal(disk.needed, model.length);
+    assert.equal(disk.needed, bytes.length);
     assert.equal(disk.kept, 0);
-    assert.ok(disk.available > 0);
     assert.equal(fits, disk.available >= disk.needed);
     assert.equal((await plan(defaultModel)).disk.needed, 0);
+    assert.equal((await plan(url, { cache: false })).disk.needed, 0);
+    await (await load(url)).dispose();
+    const { needed, kept } = (await plan(url)).disk;
+    assert.deepEqual({ needed, kept }, { needed: 0, kept: bytes.length });
+  });
+});
+
+describe('a plan of a split model', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'halfbyte-test-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  test('reads the header of every file', async () => {
+    const files = split(folder, 3);
+    const [whole, first, list] = [
+      await plan(defaultModel),
+      await plan(files[0]),
+      await plan(files),
+    ];
+    const { available: _, module, total, ...memory } = whole.memory;
+    for (const each of [first, list]) {
+      assert.deepEqual({ ...each.memory, ...memory }, each.memory);
+      assert.equal(each.fileBytes, files.reduce((sum, file) => sum + statSync(file).size, 0));
+    }
+    assert.equal((await inspect(files[0])).weightBytes, memory.weights);
   });
 });
 
