@@ -89,8 +89,9 @@ export { capabilities } from './variants.js';
  *   threadsReason: string | undefined,
  *   notes: string[],
  * }} ModelInfo
- * `memoryBytes`: of the module, all in all; `threadsReason`: why there is one thread only; `notes`:
- * faster variants that were tried in vain, and why.
+ * `hasChatTemplate`: whether `chat` needs no `chatTemplate`; `memoryBytes`: of the module, all in
+ * all; `threadsReason`: why there is one thread only; `notes`: faster variants that were tried in
+ * vain, and why.
  */
 
 /**

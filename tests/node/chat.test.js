@@ -152,6 +152,8 @@ describe('a model with a chat template', () => {
     );
     const endless = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}';
     await fails(endless, /more than (5 s|20000000 steps)/);
+    const greedy = '{% set n = namespace(l=[]) %}{% for i in range(90000) %}{% set n.l = n.l + [range(90000)] %}{% endfor %}';
+    await fails(greedy, /memory|more than 5 s/);
     assert.equal(await rendered([user('x')]), '<s>user: x</s> assistant:');
   });
 

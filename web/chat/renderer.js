@@ -47,7 +47,9 @@ export class Renderer {
       const answer = this.#next();
       worker.listen((message) => this.#answer?.(message));
       worker.onFailure((reason) => {
-        if (this.#worker === worker) this.#answer?.({ type: 'failed', reason });
+        if (this.#worker !== worker) return;
+        this.#worker = undefined;
+        this.#answer?.({ type: 'failed', reason });
       });
       worker.hold(false); // whoever waits holds the engine
       const { type, reason } = await answer;
