@@ -1,4 +1,4 @@
-// A conversation in a page without a bundler, under the policy of examples/chat/serve.js: the
+// Conversations in a page without a bundler, under the policy of examples/chat/serve.js: the
 // interpreter of templates is found where npm puts it.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -41,6 +41,32 @@ for (const browser of BROWSERS) {
       assert.equal(result.tokens.filter((token) => token === 2).length, 1);
       assert.match(result.failure, /^TEMPLATE: .* more than (5 s|20000000 steps)$/);
       assert.ok(result.text.length > 0);
+    });
+
+    test('a conversation is put away and taken up in a model loaded anew', async () => {
+      const result = await page.evaluate(async () => {
+        const { load, defaultModel } = await import('/web/index.js');
+        const prompt = 'Once upon a time there was a little girl who';
+        const run = async (model) => {
+          let text = '';
+          for await (const part of model.stream(prompt, { maxTokens: 8, temperature: 0 })) {
+            text += part.text;
+            if (part.finishReason) return { text, cached: part.usage.cachedTokens };
+          }
+        };
+        const first = await load(defaultModel);
+        const read = await run(first);
+        const state = await first.saveState();
+        await first.dispose();
+        const second = await load(defaultModel);
+        const held = await second.restoreState(state);
+        const again = await run(second);
+        await second.dispose();
+        return { read, again, held };
+      });
+      assert.equal(result.read.cached, 0);
+      assert.ok(result.again.cached > 0 && result.held > result.again.cached);
+      assert.equal(result.again.text, result.read.text);
     });
   });
 }

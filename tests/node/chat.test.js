@@ -193,6 +193,12 @@ describe('a model with a chat template', () => {
     const pending = model.chatTokens([user('x')], { chatTemplate, signal });
     controller.abort();
     await assert.rejects(pending, AbortError);
+    const stopping = new AbortController();
+    const chat = model.chat([user('x')], { chatTemplate, signal: stopping.signal });
+    const first = chat.next();
+    await model.tokenize('x');
+    stopping.abort();
+    assert.equal((await first).value.finishReason, 'abort');
     const other = await load(modelPath);
     const refused = assert.rejects(other.chatTokens([user('x')], { chatTemplate }), StateError);
     await other.tokenize('x');
