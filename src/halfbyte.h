@@ -473,7 +473,7 @@ uint32_t hb_state_pieces(const hb_session *session);
 hb_status hb_state_piece_bytes(const hb_session *session, uint32_t positions, uint32_t piece,
                                uint64_t *bytes, hb_error *error);
 
-/* Writes a piece. tokens: all that the session holds. */
+/* Writes a piece. tokens: all that the session holds; not NULL even if there are none. */
 hb_status hb_state_save(hb_session *session, const hb_token *tokens, uint32_t piece, void *out,
                         size_t capacity, hb_error *error);
 

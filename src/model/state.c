@@ -157,7 +157,7 @@ static hb_status check_order(const hb_session *s, uint32_t piece, hb_error *erro
 
 hb_status hb_state_save(hb_session *s, const hb_token *tokens, uint32_t piece, void *out,
                         size_t capacity, hb_error *error) {
-  if (!s || !out || (!tokens && s->position > 0))
+  if (!s || !out || !tokens)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "a state needs a session and its tokens");
   HB_TRY(check_order(s, piece, error));
   uint64_t contents = piece_bytes(s, s->position, piece) - CHECKSUM_BYTES;

@@ -116,6 +116,15 @@ describe('a state', () => {
     await scaled.dispose();
   });
 
+  test('of a model that has read nothing is empty', async () => {
+    const other = await load(modelPath);
+    const empty = await other.saveState();
+    assert.equal(await other.restoreState(empty), 0);
+    assert.equal(await model.restoreState(empty), 0);
+    assert.equal((await continued(model, next)).usage.cachedTokens, 0);
+    await other.dispose();
+  });
+
   test('is not saved or restored when aborted', async () => {
     const signal = AbortSignal.abort();
     await assert.rejects(model.saveState({ signal }), AbortError);

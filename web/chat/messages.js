@@ -3,7 +3,7 @@ import { ArgumentError } from '../generated.js';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
 const MOST_MESSAGES = 10_000;
-const MOST_CHARACTERS = 16 << 20;
+const MOST_CHARACTERS = 4 << 20;
 const MOST_DEPTH = 32;
 
 /**
