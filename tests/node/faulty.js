@@ -31,8 +31,13 @@ export async function serveFaulty(bytes, { ranges = true, length = true } = {}) 
     fault: () => undefined,
     /** Other addresses: a JSON value or a function for each. @type {Record<string, any>} */
     routes: {},
+    /** Answers what it knows, and says whether it did. @type {(request: any, response: any) => boolean} */
+    elsewhere: () => false,
+    /** Sent with every answer about the file. @type {Record<string, string>} */
+    headers: {},
   };
   const server = createServer((request, response) => {
+    if (state.elsewhere(request, response)) return;
     const entry = {
       method: request.method,
       url: request.url,
@@ -51,13 +56,13 @@ export async function serveFaulty(bytes, { ranges = true, length = true } = {}) 
     await fault.hold;
     if (fault.redirect) return void response.writeHead(302, { Location: fault.redirect }).end();
     if (fault.status && fault.status >= 300)
-      return void response.writeHead(fault.status, fault.headers).end('no');
+      return void response.writeHead(fault.status, { ...state.headers, ...fault.headers }).end('no');
     const file = fault.flip === undefined ? state.bytes : flipped(state.bytes, fault.flip);
     const total = fault.total ?? file.length;
     const part = ranges && !fault.whole && sameVersion(request, state.etag) && rangeOf(request, total);
-    const headers = { ETag: state.etag, 'Accept-Ranges': ranges ? 'bytes' : 'none' };
+    const headers = { ...state.headers, ETag: state.etag, 'Accept-Ranges': ranges ? 'bytes' : 'none' };
     if (part && part.from >= total)
-      return void response.writeHead(416, { 'Content-Range': `bytes */${total}` }).end();
+      return void response.writeHead(416, { ...headers, 'Content-Range': `bytes */${total}` }).end();
     const { from, to } = part || { from: 0, to: total };
     if (part) headers['Content-Range'] = `bytes ${from}-${to - 1}/${total}`;
     if (length && fault.endAfter === undefined) headers['Content-Length'] = String(to - from);

@@ -1,6 +1,6 @@
 // Opens a file of a server for reading, through the cache: what lies there is read from there, the
 // rest is fetched, kept and handed on at the same time.
-import { openEntry } from '../cache/entry.js';
+import { keyOf, openEntry } from '../cache/entry.js';
 import { CHUNK } from '../cache/manifest.js';
 import { QuotaError } from '../error.js';
 import { FormatError, IoError, TruncatedError } from '../generated.js';
@@ -16,6 +16,7 @@ import { Server } from './server.js';
 import { targetOf } from './target.js';
 
 /** @import { Entry } from '../cache/entry.js' */
+/** @import { Store } from '../cache/store.js' */
 /** @import { Reader } from '../sources.js' */
 /** @import { DownloadOptions } from './settings.js' */
 /** @import { Stream } from './server.js' */
@@ -74,13 +75,26 @@ class Download {
   async open() {
     const { store, headerOnly } = this.#options;
     if (store) {
-      this.#entry = await openEntry(store, this.#target.identity);
-      this.#hold = new Hold(store, this.#entry.key);
-      if (this.#isUsable()) this.#newFilling();
-      else if (!headerOnly) await this.#prepare();
+      await this.#look(store);
+      if (this.#isUsable()) {
+        await this.#hold?.release();
+        this.#newFilling();
+      } else if (!headerOnly) await this.#prepare();
     }
     if (!this.#filling) this.#direct ??= await this.#openDirect();
     return this.#reader();
+  }
+
+  /** Opens the entry: under its lock, if another tab just replaces its files. @param {Store} store */
+  async #look(store) {
+    const { identity } = this.#target;
+    this.#hold = new Hold(store, await keyOf(identity));
+    try {
+      this.#entry = await openEntry(store, identity);
+    } catch {
+      await this.#lock();
+      this.#entry = await openEntry(store, identity);
+    }
   }
 
   #isUsable() {
@@ -145,6 +159,7 @@ class Download {
   }
 
   async #lock() {
+    if (this.#hold?.held) return;
     this.#options.onState?.('wait');
     await this.#hold?.take(this.#stop.signal);
   }

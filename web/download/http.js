@@ -28,6 +28,9 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
  * @property {() => void} close drops the rest
  */
 
+/** The server gives a range and hides from this page which one it is. */
+export class HiddenError extends Error {}
+
 /** The file on the server is not the one whose bytes we have. */
 export class ChangedError extends Error {}
 
@@ -35,6 +38,7 @@ export class ChangedError extends Error {}
  * @typedef {object} Question
  * @property {number} from first byte
  * @property {number} [to] the byte behind the last one; the file's end unless given
+ * @property {boolean} [whole] ask for the whole file, whatever is wanted of it
  * @property {Remote} [known] of the file whose other bytes we have
  * @property {Record<string, string>} headers
  * @property {AbortSignal} signal
@@ -42,12 +46,12 @@ export class ChangedError extends Error {}
  */
 
 /** @param {string} url @param {Question} question @returns {Promise<Answer>} */
-export async function ask(url, { from, to, known = {}, headers, signal, patience }) {
+export async function ask(url, { from, to, whole, known = {}, headers, signal, patience }) {
   const watch = new Watch(url, signal, patience.stall);
   try {
     const response = await watch.over(
       follow(url, headers, {
-        headers: rangeHeaders(url, from, to, known),
+        headers: whole ? {} : rangeHeaders(url, from, to, known),
         signal: watch.signal,
         cache: 'no-store', // the bytes lie in a cache of ours
       }),
@@ -141,6 +145,7 @@ function understand(url, response, from, to, size) {
   if (!headers.has('Content-Range') && size !== undefined && to !== undefined) {
     if (length === to - from) return { ranged: true, remote: { ...remote, size } };
   }
+  if (!headers.has('Content-Range') && size === undefined) throw new HiddenError(url);
   const first = count(range?.[1]);
   const last = count(range?.[2]);
   if (first !== from || last === undefined || last < from || (total ?? Infinity) <= last)

@@ -1,10 +1,10 @@
 // A file on a server: remembers what is known of it and where redirects led, and gives its bytes
 // from any place on through whatever the network does.
 import { NetworkError } from '../error.js';
-import { ask } from './http.js';
+import { HiddenError, ask } from './http.js';
 import { Backoff } from './retry.js';
 
-/** @import { Answer, Remote } from './http.js' */
+/** @import { Answer, Question, Remote } from './http.js' */
 /** @import { Patience } from './retry.js' */
 
 /** What a server says when a signed address has run out. */
@@ -32,10 +32,10 @@ export class Server {
   /** One attempt at the bytes from..to. @param {number} from @param {number} [to] */
   async ask(from, to) {
     const { signal, patience, known } = this;
-    const question = { from, to, known, signal, patience };
+    const question = { from, to: to ?? known.size, known, signal, patience };
     const answer =
       (await this.#askDirectly(question)) ??
-      (await ask(this.url, { ...question, headers: this.#headers }));
+      (await this.#askAtFirst({ ...question, headers: this.#headers }));
     this.answered = true;
     if (answer.url !== this.url) this.#direct = answer.url;
     const { size, etag, modified } = answer.remote;
@@ -49,8 +49,22 @@ export class Server {
   }
 
   /**
+   * A page may not be told which range it got, nor how long the file is; of a whole file it may be
+   * told the length, with which ranges can be checked from then on.
+   * @param {Question} question
+   */
+  async #askAtFirst(question) {
+    try {
+      return await ask(this.url, question);
+    } catch (error) {
+      if (!(error instanceof HiddenError)) throw error;
+      return ask(this.url, { ...question, whole: true });
+    }
+  }
+
+  /**
    * Asks where the last redirect led, without the caller's headers, which are not for that host.
-   * @param {Omit<import('./http.js').Question, 'headers'>} question
+   * @param {Omit<Question, 'headers'>} question
    */
   async #askDirectly(question) {
     if (!this.#direct) return undefined;

@@ -1,0 +1,170 @@
+// Downloads of models by pages: what is kept outlives tabs, and tabs share what they fetch.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { openSource } from '../../web/sources.js';
+import { serveFaulty } from '../node/faulty.js';
+import { root } from '../node/support.js';
+import { BROWSERS, installed, start } from './support.js';
+
+const TYPES = { js: 'text/javascript', wasm: 'application/wasm' };
+const CHUNK = 4 << 20;
+
+/** The sources, and an empty page. */
+function sources(request, response) {
+  if (request.url === '/') {
+    response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><title>x</title>');
+    return true;
+  }
+  if (request.url === '/model.gguf') return false;
+  if (!/^\/(web|build\/wasm)\/[\w/-]+\.\w+$/.test(request.url))
+    return Boolean(response.writeHead(404).end());
+  readFile(root + request.url).then(
+    (body) =>
+      response.writeHead(200, { 'Content-Type': TYPES[request.url.split('.').pop()] }).end(body),
+    () => response.writeHead(404).end(),
+  );
+  return true;
+}
+
+/** The file of a model with random weights, of several chunks. */
+async function makeModel() {
+  const shape = '256,8,4,2,1024,4000';
+  const reader = await openSource({ kind: 'synthetic', shape, type: 'f16', seed: 1n }, {});
+  const pieces = [];
+  const buffer = new Uint8Array(1 << 20);
+  for (let n; (n = await reader.read(() => buffer)) > 0;) pieces.push(Buffer.from(buffer.slice(0, n)));
+  await reader.close();
+  return Buffer.concat(pieces);
+}
+
+/** Loads a model in a page: the hash of its logits, or the code of the error. */
+const loadIn = (page, url, options) =>
+  page.evaluate(
+    async (url, options) => {
+      const { load } = await import('/web/index.js');
+      try {
+        const model = await load(url, { threads: 1, ...options });
+        const logits = await model.logits([1, 2, 3]);
+        await model.dispose();
+        return Array.from(logits.slice(0, 20));
+      } catch (error) {
+        return String(error.stack);
+      }
+    },
+    url,
+    options,
+  );
+
+const stored = (page) =>
+  page.evaluate(async () => {
+    const { cache } = await import('/web/index.js');
+    return (await cache.list()).reduce((sum, { stored }) => sum + stored, 0);
+  });
+
+for (const browserKind of BROWSERS)
+  describe(`downloads in ${browserKind.name}`, installed(browserKind), () => {
+    let bytes, sha256, server, other, browser, expected;
+
+    before(async () => {
+      bytes = await makeModel();
+      assert.ok(bytes.length > 3 * CHUNK, `${bytes.length}`);
+      sha256 = createHash('sha256').update(bytes).digest('hex');
+      server = await serveFaulty(bytes);
+      server.elsewhere = sources;
+      other = await serveFaulty(bytes);
+      browser = await start(browserKind);
+      const page = await openPage();
+      expected = await loadIn(page, server.url, { cache: false, sha256 });
+      assert.equal(expected.length, 20, expected);
+      await page.close();
+    });
+    after(async () => {
+      await browser?.close();
+      await server?.close();
+      await other?.close();
+    });
+
+    async function openPage() {
+      const page = await browser.newPage();
+      await page.goto(server.origin);
+      return page;
+    }
+
+    let page;
+    beforeEach(async () => {
+      server.calm();
+      other.calm();
+      page = await openPage();
+      await page.evaluate(async () => (await import('/web/index.js')).cache.clear());
+      return () => page.close();
+    });
+
+    test('are kept, and need no request in another tab', async () => {
+      assert.deepEqual(await loadIn(page, server.url, { sha256, cache: true }), expected);
+      assert.equal(server.sent(), bytes.length);
+      await page.close();
+      server.calm();
+      page = await openPage();
+      assert.deepEqual(await loadIn(page, server.url, { cache: true }), expected);
+      assert.equal(server.requests(), 0);
+    });
+
+    test('come from another origin that allows them and nothing more', async () => {
+      other.headers = { 'Access-Control-Allow-Origin': '*' };
+      other.elsewhere = (request, response) =>
+        request.method === 'OPTIONS' && Boolean(response.writeHead(405).end());
+      other.fault = (_, n) => (n === 1 ? { cutAfter: 1_000_000 } : undefined);
+      assert.deepEqual(await loadIn(page, other.url, { sha256, cache: true }), expected);
+      other.calm();
+      assert.deepEqual(await loadIn(page, other.url, { cache: true }), expected);
+      assert.equal(other.requests(), 0);
+    });
+
+    test('go on where a closed tab left them', async () => {
+      server.fault = (_, n) => (n >= 2 ? { hold: new Promise(() => {}) } : undefined);
+      const first = await openPage();
+      void loadIn(first, server.url, { cache: true }).catch(() => {});
+      while ((await stored(page)) < 2 * CHUNK);
+      await first.close();
+      server.calm();
+      assert.deepEqual(await loadIn(page, server.url, { cache: true, sha256 }), expected);
+      assert.equal(server.sent(), bytes.length - 2 * CHUNK);
+    });
+
+    test('are shared by two tabs', async () => {
+      const second = await openPage();
+      const both = [page, second].map((tab) => loadIn(tab, server.url, { cache: true }));
+      assert.deepEqual(await Promise.all(both), [expected, expected]);
+      assert.equal(server.sent(), bytes.length);
+      await second.close();
+    });
+
+    test('heal what was damaged in the browser’s file system', async () => {
+      await loadIn(page, server.url, { cache: true });
+      await page.evaluate(async (at) => {
+        const top = await navigator.storage.getDirectory();
+        async function* files(folder) {
+          for await (const entry of folder.values())
+            if (entry.kind === 'file') yield entry;
+            else yield* files(entry);
+        }
+        for await (const file of files(top)) {
+          if (!file.name.endsWith('.gguf')) continue;
+          const stream = await file.createWritable({ keepExistingData: true });
+          await stream.write({ type: 'write', position: at, data: Uint8Array.of(1, 2, 3) });
+          await stream.close();
+        }
+      }, CHUNK + 5);
+      server.calm();
+      assert.deepEqual(await loadIn(page, server.url, { cache: true }), expected);
+      assert.equal(server.sent(), CHUNK);
+    });
+
+    test('survive a server that cuts, stalls and refuses', async () => {
+      server.fault = (_, n) =>
+        [{ cutAfter: 300_000 }, { status: 503 }, { status: 429 }, { whole: true }, undefined][n % 5];
+      assert.deepEqual(await loadIn(page, server.url, { cache: true, sha256 }), expected);
+    });
+  });
