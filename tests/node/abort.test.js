@@ -50,7 +50,7 @@ describe('abort', () => {
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     const controller = new AbortController();
     const url = `http://127.0.0.1:${server.address().port}/`;
-    const loading = load(url, { signal: controller.signal });
+    const loading = load(url, { cache: false, signal: controller.signal });
     setTimeout(() => controller.abort(), 100);
     await assert.rejects(loading, aborted);
     server.closeAllConnections();

@@ -259,7 +259,7 @@ describe('load', () => {
     };
     const texts = new Set();
     for (const [kind, source] of Object.entries(sources)) {
-      const model = await load(source, { threads: 1 });
+      const model = await load(source, { threads: 1, cache: false });
       const text = await collect(model.generate(PROMPT, { ...greedy, maxTokens: 8 }));
       assert.ok(text, kind);
       texts.add(text);
