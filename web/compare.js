@@ -1,5 +1,6 @@
 // The caller's side of a comparison: two engines read the same text in step, and the logits of one
 // travel to the other a few rows at a time.
+import { abortError } from './client.js';
 import { ArgumentError } from './generated.js';
 
 /** @import { Client } from './client.js' */
@@ -20,10 +21,15 @@ const PROGRESS_MS = 50;
 export async function compareModels(client, other, args, { signal, onProgress }) {
   /** @param {Client} engine @param {any} what */
   const ask = (engine, what) => engine.call('compare', what, { signal });
-  const reference = await ask(other, { step: 'open', ...args });
+  // To the end even when aborted: what was opened must be closed.
+  const open = async (/** @type {Client} */ engine) => {
+    if (signal?.aborted) throw abortError(signal);
+    return engine.call('compare', { step: 'open', ...args });
+  };
+  const reference = await open(other);
   const ends = [() => other.call('compare', { step: 'end', id: reference.id })];
   try {
-    const own = await ask(client, { step: 'open', ...args });
+    const own = await open(client);
     ends.push(() => client.call('compare', { step: 'end', id: own.id }));
     checkSame(own, reference);
     const total = own.tokens.length;

@@ -165,4 +165,23 @@ describe('comparing', () => {
     await assert.rejects(model.compare(model, TEXT, options), AbortError);
     assert.equal((await model.compare(model, TEXT, { context: 16, chunks: 1 })).sameTop, 1);
   });
+
+  test('leaves no memory behind, however it ended', async () => {
+    const bytes = async () => {
+      const engine = await load(defaultModel, { threads: 1, contextLength: 64 });
+      try {
+        for (let i = 0; i < 30; i++) {
+          const signal = AbortSignal.timeout(i);
+          await engine.compare(engine, TEXT, { context: 128, signal }).catch(() => {});
+          await engine.perplexity(TEXT, { context: 128, signal }).catch(() => {});
+        }
+        return (await engine.bench({ prompt: 1, generate: 1, repeat: 1 })).peakBytes;
+      } finally {
+        await engine.dispose();
+      }
+    };
+    const { memoryBytes } = model.info;
+    const used = await bytes();
+    assert.ok(used < memoryBytes + 24e6, `${used} bytes, ${memoryBytes} of a model alone`);
+  });
 });
