@@ -80,6 +80,12 @@ function nodePort(worker) {
 }
 
 /**
+ * Workers that somebody waits for: a promise alone keeps none of them from the garbage collector.
+ * @type {Set<Worker>}
+ */
+const working = new Set();
+
+/**
  * @param {Worker} worker
  * @returns {WorkerPort}
  */
@@ -94,7 +100,10 @@ function webPort(worker) {
       });
       worker.addEventListener('messageerror', () => listener('a message could not be read'));
     },
-    hold: () => {},
-    terminate: async () => worker.terminate(),
+    hold: (busy) => void (busy ? working.add(worker) : working.delete(worker)),
+    terminate: async () => {
+      working.delete(worker);
+      worker.terminate();
+    },
   };
 }

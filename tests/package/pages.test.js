@@ -72,6 +72,22 @@ for (const { name, options, isolates, start } of browsers) {
   });
 }
 
+test('a page tells the story from the development server of Vite', chromiumMissing, async () => {
+  const { createServer } = await import('vite');
+  const root = installed.app('vite', { name: 'vite-development' });
+  const server = await createServer({ root, logLevel: 'error', server: { port: 0, host: '127.0.0.1', headers: ISOLATION } });
+  await server.listen();
+  const browser = await browsers[0].start();
+  try {
+    const told = await browser.tell(server.resolvedUrls.local[0]);
+    assert.equal(told.text, story);
+    assert.equal(told.threads > 1, told.processors > 1);
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+});
+
 test('a page of a Chromium extension, which nothing isolates, tells the story', chromiumMissing, async () => {
   const told = await tellInExtension(installed.app('extension', { own: true }));
   assert.equal(told.text, story);

@@ -27,7 +27,6 @@ export const POLICY = {
 export async function serve(folder, headers = {}) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
-    if (pathname === '/favicon.ico') return response.writeHead(204, headers).end();
     const path = join(folder, decodeURIComponent(pathname).replace(/\/$/, '/index.html'));
     const info = await stat(path).catch(() => undefined);
     if (!info?.isFile()) return response.writeHead(404, headers).end();

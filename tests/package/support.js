@@ -44,9 +44,9 @@ export function installPackage() {
     tarball,
     run: (command, args, cwd = folder) => run(command, args, cwd),
     /** A fixture's copy beside the installed package; `own`: with the packages inside. */
-    app(name, { own = false } = {}) {
+    app(fixture, { own = false, name = fixture } = {}) {
       const place = join(folder, name);
-      cpSync(join(import.meta.dirname, 'fixtures', name), place, { recursive: true });
+      cpSync(join(import.meta.dirname, 'fixtures', fixture), place, { recursive: true });
       for (const files of own ? ['node_modules/halfbyte', 'node_modules/@huggingface'] : [])
         cpSync(join(folder, files), join(place, files), { recursive: true });
       return place;

@@ -67,10 +67,10 @@ export async function startWebKit() {
       capabilities: { alwaysMatch: { timeouts: { script: 60_000 } } },
     });
     return {
-      /** Opens a page and runs a function in it, without names from outside. */
-      async evaluate(url, task) {
-        await command(base, 'POST', `/${sessionId}/url`, { url });
-        const script = `(${task})().then(arguments[0])`;
+      open: (url) => command(base, 'POST', `/${sessionId}/url`, { url }),
+      /** Runs a function in the page, without names from outside. */
+      evaluate(task) {
+        const script = `Promise.resolve((${task})()).then(arguments[0])`;
         return command(base, 'POST', `/${sessionId}/execute/async`, { script, args: [] });
       },
       async close() {
