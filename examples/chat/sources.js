@@ -1,8 +1,6 @@
 // Which model: the built-in one, a file, or an address whose plan is shown before anything is fetched.
-import * as halfbyte from '../../web/index.js';
-import { $, fill, make, megabytes, say } from './dom.js';
-
-const { cache, defaultModel, plan } = halfbyte;
+import { cache, defaultModel, plan, recommend } from '../../web/index.js';
+import { $, fill, make, megabytes, number, say } from './dom.js';
 
 export function setUpSources(state, open) {
   /** The source whose plan is shown. @type {string | undefined} */
@@ -33,17 +31,18 @@ export function setUpSources(state, open) {
     }
   }
 
-  function showPlan({ model, memory, disk, fits, advice }) {
+  function showPlan({ model, memory, disk, fits, advice, fileBytes }) {
     $('plan').hidden = false;
     $('plan-title').textContent = model.name || nameOf(planned);
     fill($('plan-rows'), [
-      ['Parameters', `${(model.parameters / 1e6).toFixed(0)} M, ${model.architecture}`],
-      ['Download', megabytes(disk.needed)],
-      ['Free on disk', disk.available === undefined ? 'not known' : megabytes(disk.available)],
+      ['Model', `${(model.parameters / 1e6).toFixed(1)} M parameters, ${model.architecture}`],
       [
-        'Memory',
-        `${megabytes(memory.total)}: weights ${megabytes(memory.weights)}, context ${megabytes(memory.context)}`,
+        'File',
+        megabytes(fileBytes) + (disk.kept ? `, of which ${megabytes(disk.kept)} are here` : ''),
       ],
+      ['Disk', spaceText(disk.needed, disk.available)],
+      ['Memory', spaceText(memory.total, memory.available)],
+      ['', `weights ${megabytes(memory.weights)}, context ${megabytes(memory.context)}`],
     ]);
     say(
       'plan-verdict',
@@ -54,6 +53,9 @@ export function setUpSources(state, open) {
     $('pause').hidden = true;
   }
 
+  const spaceText = (needed, available) =>
+    `${megabytes(needed)} of ${available === undefined ? 'an unknown rest' : megabytes(available)}`;
+
   async function fetchPlanned() {
     if (!planned) return;
     $('fetch').hidden = true;
@@ -63,6 +65,27 @@ export function setUpSources(state, open) {
     $('fetch').hidden = there;
     $('fetch').textContent = there ? 'Load it' : 'Go on';
     await showKept();
+  }
+
+  // ---- What suits this device
+
+  async function advise() {
+    $('advise').disabled = true;
+    say('advice', 'Measuring a layer of several types…');
+    try {
+      const { best, threads } = await recommend();
+      say(
+        'advice',
+        best
+          ? `A model like ${best.name} (${(best.parameters / 1e9).toFixed(1)} billion parameters) in ` +
+              `${best.type.toUpperCase()} would write about ${number(best.tokensPerSecond, 2)} tokens a ` +
+              `second here with ${threads} thread${threads > 1 ? 's' : ''}, in ${megabytes(best.memoryBytes)} of memory.`
+          : 'None of the well-known models is fast enough here.',
+      );
+    } catch (error) {
+      say('advice', error.message, true);
+    }
+    $('advise').disabled = false;
   }
 
   // ---- What is kept
@@ -84,7 +107,9 @@ export function setUpSources(state, open) {
       className: 'small',
       textContent: entry.complete ? 'Load' : 'Go on',
     });
-    use.addEventListener('click', () => open(entry.url, nameOf(entry.url)).then(showKept));
+    use.addEventListener('click', () =>
+      open(entry.identity, nameOf(entry.identity)).then(showKept),
+    );
     const drop = make('button', {
       type: 'button',
       className: 'small quiet',
@@ -97,7 +122,7 @@ export function setUpSources(state, open) {
     return make(
       'li',
       {},
-      make('span', { className: 'name', textContent: nameOf(entry.url) }),
+      make('span', { className: 'name', textContent: nameOf(entry.identity) }),
       make('span', {
         className: 'faint',
         textContent: `${megabytes(entry.size)}${entry.complete ? '' : ', not complete'}`,
@@ -116,6 +141,7 @@ export function setUpSources(state, open) {
   });
   $('fetch').addEventListener('click', fetchPlanned);
   $('pause').addEventListener('click', () => state.pause());
+  $('advise').addEventListener('click', advise);
   $('built-in').addEventListener('click', () => open(defaultModel, 'Storyteller'));
   $('file').addEventListener('change', ({ target }) => openFile(target.files[0]));
   $('tab-model').addEventListener('click', showKept);

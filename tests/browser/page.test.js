@@ -216,18 +216,44 @@ for (const browserKind of BROWSERS) {
           { timeout: LIMIT },
         );
         await page.click('#tab-chat');
-        for (const message of ['Tell me of the *old* king.', 'And then?']) {
+        for (const [turn, message] of ['Tell me of the *old* king.', 'And then?'].entries()) {
           await write(page, message, 8);
           await page.click('#send');
           await page.waitForFunction(
-            () => /8 tokens at/.test(document.querySelector('#status').textContent),
+            (count) => document.querySelectorAll('#messages article').length === count,
             { timeout: LIMIT },
+            2 * (turn + 1),
           );
           await idle(page);
         }
         assert.deepEqual(
           await page.$$eval('#messages article', (all) => all.map(({ className }) => className)),
           ['user', 'assistant', 'user', 'assistant'],
+        );
+      });
+
+      test('shows the plan of an address before it loads it', async () => {
+        await page.click('#tab-model');
+        await page.$eval(
+          '#source',
+          (element) => (element.value = '/examples/models/tales-5.8m-q4_0.gguf'),
+        );
+        await page.click('#show-plan');
+        await page.waitForSelector('#plan:not([hidden])', { timeout: LIMIT });
+        assert.match(await text(page, '#plan-rows'), /5\.8 M parameters, llama/);
+        assert.match(await text(page, '#plan-verdict'), /^It fits here/);
+        await page.click('#fetch');
+        await page.waitForFunction(
+          () => /ready/.test(document.querySelector('#source-status').textContent),
+          { timeout: LIMIT },
+        );
+      });
+
+      test('says what suits this device', async () => {
+        await page.click('#advise');
+        await page.waitForFunction(
+          () => /tokens a second|None of/.test(document.querySelector('#advice').textContent),
+          { timeout: LIMIT },
         );
       });
 
