@@ -62,7 +62,7 @@ export function setUpMeasures(state) {
   });
 
   measuring($('types'), 'types-status', async (signal) => {
-    const most = capabilities().threads.available;
+    const most = capabilities().threads.count;
     const threads = most > 1 ? [1, most] : [1];
     const prefill = [];
     const decode = [];
@@ -133,14 +133,14 @@ export function setUpMeasures(state) {
       const text = textToRead();
       say('quality-status', 'Loading the original…');
       original = await load(file, { signal });
-      const { meanKL, medianKL, kl99, sameTop } = await state.model.compare(original, text, {
+      const { meanKl, medianKl, kl99, sameTop } = await state.model.compare(original, text, {
         context: CONTEXT,
         signal,
         onProgress,
       });
       fill($('quality'), [
-        ['KL divergence, mean', number(meanKL, 4)],
-        ['median', number(medianKL, 4)],
+        ['KL divergence, mean', number(meanKl, 4)],
+        ['median', number(medianKl, 4)],
         ['99 % are below', number(kl99, 4)],
         ['Same likeliest token', `${number(sameTop * 100, 4)} %`],
       ]);
