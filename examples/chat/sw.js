@@ -7,8 +7,11 @@ self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim(
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   const ours = new URL(request.url).origin === self.location.origin;
-  if (ours && request.method === 'GET' && !request.headers.has('Range'))
-    event.respondWith(answer(request));
+  const range = request.headers.get('Range');
+  if (!ours || request.method !== 'GET') return;
+  // A range from the start on may be answered by the whole.
+  if (!range) event.respondWith(answer(request));
+  else if (range === 'bytes=0-') event.respondWith(answer(new Request(request.url)));
 });
 
 async function answer(request) {
