@@ -1,0 +1,25 @@
+/* One matrix being quantized: what each method is given and what it leaves. */
+#ifndef HB_COMPRESS_MATRIX_H
+#define HB_COMPRESS_MATRIX_H
+
+#include "compress/coder.h"
+
+typedef struct hb_matrix_job {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel;
+  const hb_coder *coder;   /* of the type that it becomes */
+  uint32_t rows, cols;     /* cols is a multiple of the coder's values */
+  float *weights;          /* [rows][cols]; in the end the values that `blocks` stand for */
+  uint8_t *blocks;         /* [rows][cols / values][block_bytes]: the result */
+  const float *importance; /* [cols] mean square of each input, or NULL: all alike */
+  const double *gram;      /* [cols][cols] mean of x x^T over the inputs x, or NULL */
+} hb_matrix_job;
+
+/* Rounds each block on its own, by coder->round or coder->fit. */
+hb_status hb_matrix_round(const hb_matrix_job *job, hb_error *error);
+hb_status hb_matrix_fit(const hb_matrix_job *job, hb_error *error);
+
+/* Decodes `blocks` into `weights`. */
+void hb_matrix_decode(const hb_matrix_job *job);
+
+#endif
