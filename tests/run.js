@@ -80,7 +80,7 @@ const suites = [
     node: 20,
     // Left out is what takes long and does not depend on Node's version.
     ...nodeTests('node', {
-      except: ['download', 'measures', 'openai', 'plan', 'server', 'sources', 'state'].map(
+      except: ['download', 'measures', 'openai', 'plan', 'progress', 'server', 'shards', 'sources', 'state'].map(
         (name) => `/${name}.test.js`,
       ),
     }),

@@ -509,9 +509,10 @@ const rate = (perSecond) => `${perSecond.toFixed(1)} tokens/s`;
 /** A function that shows the progress of a load on a terminal, and nothing elsewhere. */
 function progressBar() {
   if (!process.stderr.isTTY) return undefined;
-  return (/** @type {{ loaded: number, total: number | undefined }} */ { loaded, total }) => {
+  /** @param {{ loaded: number, total?: number, retryInSeconds?: number }} progress */
+  return ({ loaded, total, retryInSeconds: retry }) => {
     const done = total ? `${Math.floor((loaded / total) * 100)} %` : size(loaded);
-    process.stderr.write(loaded === total ? '\r\x1b[K' : `\rloading ${done}\x1b[K`);
+    process.stderr.write(loaded === total ? '\r\x1b[K' : `\rloading ${done}${retry ? `, trying again in ${Math.ceil(retry)} s` : ''}\x1b[K`);
   };
 }
 

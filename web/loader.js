@@ -2,13 +2,13 @@
 import { Restart } from './download/restart.js';
 import { OutOfMemoryError } from './generated.js';
 import { Progress } from './progress.js';
-import { openSource, shardOf } from './sources.js';
+import { openSource, shardOf, sizeOf, splitCount } from './sources.js';
 import { capabilities } from './variants.js';
 
 /** @import { Core, Pointer } from './core.js' */
 /** @import { Emit } from './engine.js' */
 /** @import { LoadProgress } from './progress.js' */
-/** @import { DownloadSettings, Pull, Reader, Source } from './sources.js' */
+/** @import { DownloadSettings, Pull, Reader, Source, Surroundings } from './sources.js' */
 
 const STAGING = 1 << 20; // bytes of the one buffer through which everything enters the module
 
@@ -33,16 +33,20 @@ const STAGING = 1 << 20; // bytes of the one buffer through which everything ent
  */
 export async function loadModel(core, sources, how) {
   const progress = new Progress(how.emit);
-  for (let tries = 1; ; tries++) {
-    try {
-      const result = await readFiles(core, sources, how, progress);
-      progress.end();
-      return result;
-    } catch (error) {
-      if (!(error instanceof Restart)) throw error;
-      if (tries > error.most) throw error.error;
-      progress.restart();
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        const result = await readFiles(core, sources, how, progress);
+        progress.end();
+        return result;
+      } catch (error) {
+        if (!(error instanceof Restart)) throw error;
+        if (tries > error.most) throw error.error;
+        progress.restart();
+      }
     }
+  } finally {
+    progress.close();
   }
 }
 
@@ -64,13 +68,26 @@ async function readFiles(core, sources, how, progress) {
     headerOnly: how.headerOnly,
     settings: how.download ?? {},
     onState: (/** @type {LoadProgress['phase']} */ phase) => progress.enter(phase),
+    onRetry: (/** @type {number} */ until) => progress.wait(until),
+  };
+  const stop = new AbortController();
+  const fileOf = (/** @type {number} */ shard, /** @type {number} */ count) =>
+    sources[shard] ?? shardOf(sources[0], shard, count);
+  const onCount = (/** @type {number} */ count) => {
+    progress.expect(count);
+    if (count > 1 && !how.headerOnly)
+      void learnSizes(fileOf, count, { ...surroundings, signal: stop.signal }, progress);
   };
   try {
+    progress.expect(sources.length > 1 ? sources.length : splitCount(sources[0]));
     for (let shard = 0, count = 1; shard < count; shard++) {
-      const source = sources[shard] ?? shardOf(sources[0], shard, count);
+      const source = fileOf(shard, count);
       const reader = await openSource(source, surroundings);
       readers.push(reader);
-      count = await readFile(core, { loader, staging, reader, ...how }, progress);
+      progress.begin(shard, reader);
+      count = await readFile(core, { loader, staging, reader, ...how }, progress, (found) => {
+        if (shard === 0) onCount(found);
+      });
       files.push({ source, bytes: reader.size ?? stateOf(core, loader).file_size });
     }
     const makingSeconds = readers.reduce((sum, reader) => sum + (reader.makingSeconds ?? 0), 0);
@@ -80,8 +97,29 @@ async function readFiles(core, sources, how, progress) {
     for (const { blame } of readers) told = (await blame?.(told)) ?? told;
     throw told;
   } finally {
+    stop.abort();
     core.call('hb_loader_destroy', loader);
     core.release(staging, STAGING);
+  }
+}
+
+/**
+ * Asks how large the files are that have not begun yet, one after the other while the first loads.
+ * It serves the progress alone: what cannot be learned so is learned when its turn comes.
+ * @param {(shard: number, count: number) => Source} fileOf
+ * @param {number} count
+ * @param {Surroundings & { signal: AbortSignal }} surroundings
+ * @param {Progress} progress
+ */
+async function learnSizes(fileOf, count, surroundings, progress) {
+  try {
+    for (let shard = 1; shard < count && !surroundings.signal.aborted; shard++) {
+      const size = await sizeOf(fileOf(shard, count), surroundings);
+      if (size === undefined) return;
+      progress.learn(shard, size);
+    }
+  } catch {
+    // The loading itself meets the same trouble, and tells it.
   }
 }
 
@@ -90,19 +128,19 @@ async function readFiles(core, sources, how, progress) {
  * @param {Core} core
  * @param {{ loader: Pointer, staging: Pointer, reader: Reader, headerOnly: boolean }} how
  * @param {Progress} progress
- * @returns {Promise<number>} how many files the model has
+ * @param {(count: number) => void} onHeader hears how many files the model has
+ * @returns {Promise<number>} the same
  */
-async function readFile(core, { loader, staging, reader, headerOnly }, progress) {
+async function readFile(core, { loader, staging, reader, headerOnly }, progress, onHeader) {
   const buffer = () => core.bytes.subarray(staging, staging + STAGING);
-  let count = 1;
+  let count = 0;
   try {
-    progress.begin(reader.size);
     core.check('hb_loader_begin_file', loader, BigInt.asUintN(64, BigInt(reader.size ?? -1)));
     for (let n; (n = await reader.read(buffer)) > 0;) {
       core.check('hb_loader_feed', loader, staging, n);
       const { header_done, shard_count, file_offset, file_size } = stateOf(core, loader);
-      if (header_done) count = shard_count;
-      progress.advance(n, reader, count > 1);
+      if (header_done && count === 0) onHeader((count = shard_count));
+      progress.advance(n, reader);
       if (!header_done) continue;
       if (!headerOnly) checkReachable(file_size);
       // What is kept or verified is read to its end, even behind the last tensor.
@@ -111,7 +149,7 @@ async function readFile(core, { loader, staging, reader, headerOnly }, progress)
   } finally {
     await reader.close();
   }
-  return count;
+  return Math.max(1, count);
 }
 
 /**

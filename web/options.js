@@ -38,7 +38,8 @@ const TYPES = Object.keys(TYPE);
  *   it in
  * @property {string | string[]} [sha256] that the downloaded file must have, or each of a list
  * @property {Record<string, string>} [headers] for the server of a URL or the hub, such as
- *   Authorization; hosts that it redirects to do not get them
+ *   Authorization; in Node, hosts that it redirects to do not get them; in pages the browser follows
+ *   redirects by itself, and of all headers leaves only Authorization out
  * @property {string} [hub] address of the hub that names with `hf:` are of; https://huggingface.co
  *   unless given
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results

@@ -61,6 +61,12 @@ export async function openFile(path) {
   };
 }
 
+/** The bytes of a file. @param {string} path */
+export async function fileSize(path) {
+  const { size } = await files().stat(path);
+  return size;
+}
+
 /** The major version of V8 in Node; 0 elsewhere. */
 export function nodeV8Major() {
   return isNode ? Number.parseInt(proc?.versions.v8 ?? '0', 10) : 0;

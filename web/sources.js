@@ -2,12 +2,13 @@
 // ever held whole: a reader keeps at most one chunk of the network's.
 import { openStore } from './cache/store.js';
 import { openDownload } from './download/download.js';
+import { downloadSize } from './download/size.js';
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
-import { openFile } from './platform.js';
+import { fileSize, openFile } from './platform.js';
 import { openSynthetic } from './synthetic.js';
 
-/** @import { Patience } from './download/retry.js' */
+/** @import { OnRetry, Patience } from './download/retry.js' */
 /** @import { LoadProgress } from './progress.js' */
 
 /**
@@ -52,6 +53,7 @@ import { openSynthetic } from './synthetic.js';
  * @property {boolean} [headerOnly] nothing but the header will be read
  * @property {DownloadSettings} [settings]
  * @property {(phase: LoadProgress['phase']) => void} [onState]
+ * @property {OnRetry} [onRetry]
  */
 
 /**
@@ -83,17 +85,49 @@ export async function openSource(source, surroundings) {
  * @param {{ name: string, cached: boolean, sha256?: string }} source
  * @param {Surroundings} surroundings
  */
-async function openServer({ name, cached, sha256 }, { settings = {}, headerOnly, onState }) {
+async function openServer(
+  { name, cached, sha256 },
+  { settings = {}, headerOnly, onState, onRetry },
+) {
   const { cache, ...how } = settings;
-  const wanted = cache === undefined ? cached : cache !== false;
-  const path = typeof cache === 'string' ? cache : undefined;
-  const store = wanted ? await openStore({ path }) : undefined;
+  const { wanted, store } = await storeFor(cached, cache);
   // In memory it would only lie there twice.
   const kept = store?.kind === 'memory' ? undefined : store;
   const strict = cache !== undefined;
   if (strict && wanted && !kept)
     throw new IoError(`nothing can be kept here: ${store?.reason}; leave out \`cache\``);
-  return openDownload(name, { ...how, store: kept, strict, sha256, headerOnly, onState });
+  return openDownload(name, { ...how, store: kept, strict, sha256, headerOnly, onState, onRetry });
+}
+
+/** @param {boolean} cached whether it is kept unless said otherwise @param {boolean | string} [cache] */
+async function storeFor(cached, cache) {
+  const wanted = cache === undefined ? cached : cache !== false;
+  const path = typeof cache === 'string' ? cache : undefined;
+  return { wanted, store: wanted ? await openStore({ path }) : undefined };
+}
+
+/**
+ * How large a file is, for the price of one request at most.
+ * @param {Source} source
+ * @param {Surroundings & { signal: AbortSignal }} surroundings
+ * @returns {Promise<number | undefined>} undefined if that is not told
+ */
+export async function sizeOf(source, { settings = {}, signal }) {
+  switch (source.kind) {
+    case 'download': {
+      const { cache, ...how } = settings;
+      const { store } = await storeFor(source.cached, cache);
+      return downloadSize(source.name, { ...how, store, signal });
+    }
+    case 'path':
+      return fileSize(source.path);
+    case 'blob':
+      return source.blob.size;
+    case 'pull':
+      return source.size;
+    default:
+      return undefined;
+  }
 }
 
 /** @param {string} url @returns {Promise<Reader>} */
@@ -192,6 +226,19 @@ function pullReader(number, size, pull) {
 }
 
 /**
+ * How many files a model has by the name of its first one, until its header tells.
+ * @param {Source} first
+ */
+export function splitCount(first) {
+  return Math.max(1, Number(/-00001-of-(\d{5})\.gguf/.exec(nameOf(first))?.[1] ?? 1));
+}
+
+/** @param {Source} source */
+function nameOf(source) {
+  return source.kind === 'download' ? source.name : source.kind === 'path' ? source.path : '';
+}
+
+/**
  * The source of shard `index` (from 0) of `count`, by the name of the first:
  * NAME-00001-of-0000N.gguf.
  * @param {Source} first
@@ -203,7 +250,7 @@ export function shardOf(first, index, count) {
   const five = (/** @type {number} */ n) => String(n).padStart(5, '0');
   const from = `-${five(1)}-of-${five(count)}.gguf`;
   const to = `-${five(index + 1)}-of-${five(count)}.gguf`;
-  const name = first.kind === 'download' ? first.name : first.kind === 'path' ? first.path : '';
+  const name = nameOf(first);
   if (!name.includes(from))
     throw new ArgumentError(
       `the model is split into ${count} files: give a list of them all, or the first one by its ` +

@@ -29,6 +29,8 @@ export async function serveFaulty(bytes, { ranges = true, length = true } = {}) 
     log: [],
     /** Says what goes wrong with request `number` (from 0). @type {(request: any, number: number) => Fault | undefined} */
     fault: () => undefined,
+    /** The files at some addresses, where they are not the one. @type {Record<string, Uint8Array>} */
+    files: {},
     /** Other addresses: a JSON value or a function for each. @type {Record<string, any>} */
     routes: {},
     /** Answers what it knows, and says whether it did. @type {(request: any, response: any) => boolean} */
@@ -57,7 +59,8 @@ export async function serveFaulty(bytes, { ranges = true, length = true } = {}) 
     if (fault.redirect) return void response.writeHead(302, { Location: fault.redirect }).end();
     if (fault.status && fault.status >= 300)
       return void response.writeHead(fault.status, { ...state.headers, ...fault.headers }).end('no');
-    const file = fault.flip === undefined ? state.bytes : flipped(state.bytes, fault.flip);
+    const bytes = state.files[request.url] ?? state.bytes;
+    const file = fault.flip === undefined ? bytes : flipped(bytes, fault.flip);
     const total = fault.total ?? file.length;
     const part = ranges && !fault.whole && sameVersion(request, state.etag) && rangeOf(request, total);
     const headers = { ...state.headers, ETag: state.etag, 'Accept-Ranges': ranges ? 'bytes' : 'none' };
@@ -67,6 +70,7 @@ export async function serveFaulty(bytes, { ranges = true, length = true } = {}) 
     if (part) headers['Content-Range'] = `bytes ${from}-${to - 1}/${total}`;
     if (length && fault.endAfter === undefined) headers['Content-Length'] = String(to - from);
     response.writeHead(part ? 206 : 200, { ...headers, ...fault.headers });
+    if (request.method === 'HEAD') return void response.end();
     const limit = fault.cutAfter ?? fault.stallAfter ?? fault.endAfter ?? Infinity;
     const end = Math.min(to, file.length, from + limit);
     for (let at = from; at < end && !response.destroyed; at += PIECE) {

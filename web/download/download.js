@@ -65,8 +65,8 @@ class Download {
   #onAbort = () => this.#stop.abort(this.#options.signal?.reason);
 
   #newServer() {
-    const { headers = {}, patience = PATIENCE } = this.#options;
-    return new Server(this.#target.url, { headers, patience, signal: this.#stop.signal });
+    const { headers = {}, patience = PATIENCE, onRetry } = this.#options;
+    return new Server(this.#target.url, { headers, patience, signal: this.#stop.signal, onRetry });
   }
 
   // ---- Opening
@@ -127,8 +127,8 @@ class Download {
   /** Nothing of the file is there. @returns {Promise<Stream | undefined>} its beginning */
   async #begin() {
     const { patience = PATIENCE, headers = {} } = this.#options;
-    const how = { patience, headers, signal: this.#stop.signal };
-    const said = this.#options.sha256 ?? (await this.#target.sha256?.(how));
+    const how = { patience, headers, signal: this.#stop.signal, onRetry: this.#options.onRetry };
+    const said = this.#options.sha256 ?? (await this.#target.entry?.(how))?.sha256;
     const stream = this.#server.stream(0, CHUNK);
     await stream.open();
     const { size, etag, modified } = this.#server.known;

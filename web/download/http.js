@@ -80,7 +80,8 @@ export async function ask(url, { from, to, whole, known = {}, headers, signal, p
  * In a page the browser follows redirects by itself, and leaves only Authorization out.
  * @param {string} url
  * @param {Record<string, string>} own headers of the caller's
- * @param {{ headers: Record<string, string>, signal: AbortSignal, cache: 'no-store' }} init
+ * @param {{ method?: 'HEAD', headers: Record<string, string>, signal: AbortSignal,
+ *   cache: 'no-store' }} init
  * @returns {Promise<Response>}
  */
 export async function follow(url, own, init) {

@@ -6,7 +6,7 @@ import { Backoff } from './retry.js';
 import { isSha256 } from './settings.js';
 import { Watch } from './watch.js';
 
-/** @import { Patience } from './retry.js' */
+/** @import { OnRetry, Patience } from './retry.js' */
 
 export const HUB = 'https://huggingface.co';
 const MOST_PAGES = 20;
@@ -18,6 +18,11 @@ const MOST_BYTES = 8 << 20; // of one page of a listing
  * @property {string} repo owner/name
  * @property {string} path
  * @property {string} revision
+ */
+
+/**
+ * @typedef {{ headers: Record<string, string>, signal: AbortSignal, patience: Patience,
+ *   onRetry?: OnRetry }} HubHow
  */
 
 /** @param {string} name */
@@ -64,7 +69,7 @@ const escapePath = (path) => path.split('/').map(encodeURIComponent).join('/');
  * What the hub says about a file: its size and, if it is one of its large files, its SHA-256.
  * Undefined if it does not say; the file's own address will tell why.
  * @param {HubFile} file
- * @param {{ headers: Record<string, string>, signal: AbortSignal, patience: Patience }} options
+ * @param {HubHow} options
  * @returns {Promise<{ size: number, sha256: string | undefined } | undefined>}
  */
 export async function hubEntry(file, options) {
@@ -99,12 +104,13 @@ function entryOf({ size, lfs }) {
 
 /**
  * @param {string} url
- * @param {{ headers: Record<string, string>, signal: AbortSignal, patience: Patience }} options
+ * @param {HubHow} options
  * @returns {Promise<{ rows: any[], next: string | undefined } | undefined>}
  */
-async function readPage(url, { headers, signal, patience }) {
+async function readPage(url, { headers, signal, patience, onRetry }) {
   // The listing is of use, not of need: little patience will do.
-  const backoff = new Backoff({ ...patience, attempts: Math.min(3, patience.attempts) }, signal);
+  const attempts = Math.min(3, patience.attempts);
+  const backoff = new Backoff({ ...patience, attempts }, signal, onRetry);
   for (;;) {
     const watch = new Watch(url, signal, patience.stall);
     try {

@@ -13,6 +13,11 @@ import { AbortError } from '../generated.js';
  * @property {number} stall how long a connection may say nothing
  */
 
+/**
+ * Hears when it is asked again, by performance.now(), and gives what is to be called then.
+ * @typedef {(until: number) => () => void} OnRetry
+ */
+
 /** @type {Patience} */
 export const PATIENCE = {
   attempts: 7,
@@ -50,12 +55,14 @@ export function retryAfter(value, now = Date.now()) {
 export class Backoff {
   #patience;
   #signal;
+  #onRetry;
   #failures = 0;
 
-  /** @param {Patience} patience @param {AbortSignal} signal */
-  constructor(patience, signal) {
+  /** @param {Patience} patience @param {AbortSignal} signal @param {OnRetry} [onRetry] */
+  constructor(patience, signal, onRetry) {
     this.#patience = patience;
     this.#signal = signal;
+    this.#onRetry = onRetry;
   }
 
   /** Bytes came: whatever fails next is a new trouble. */
@@ -78,7 +85,13 @@ export class Backoff {
     if (asked > longestAsked) return false;
     // Half of the wait is by chance, so that those who failed together do not come back together.
     const own = Math.min(longest, first * 2 ** (this.#failures - 1)) * (0.5 + Math.random() / 2);
-    await sleep(Math.max(asked, own), this.#signal);
+    const wait = Math.max(asked, own);
+    const over = this.#onRetry?.(performance.now() + wait);
+    try {
+      await sleep(wait, this.#signal);
+    } finally {
+      over?.();
+    }
     return true;
   }
 }

@@ -5,7 +5,7 @@ import { HiddenError, ask } from './http.js';
 import { Backoff } from './retry.js';
 
 /** @import { Answer, Question, Remote } from './http.js' */
-/** @import { Patience } from './retry.js' */
+/** @import { OnRetry, Patience } from './retry.js' */
 
 /** What a server says when a signed address has run out. */
 const EXPIRED = new Set([400, 401, 403, 404, 410]);
@@ -20,12 +20,14 @@ export class Server {
 
   /**
    * @param {string} url
-   * @param {{ headers: Record<string, string>, signal: AbortSignal, patience: Patience }} options
+   * @param {{ headers: Record<string, string>, signal: AbortSignal, patience: Patience,
+   *   onRetry?: OnRetry }} options
    */
-  constructor(url, { headers, signal, patience }) {
+  constructor(url, { headers, signal, patience, onRetry }) {
     this.url = url;
     this.signal = signal;
     this.patience = patience;
+    this.onRetry = onRetry;
     this.#headers = headers;
   }
 
@@ -97,7 +99,7 @@ export class Stream {
     this.at = from;
     this.#server = server;
     this.#to = to;
-    this.#backoff = new Backoff(server.patience, server.signal);
+    this.#backoff = new Backoff(server.patience, server.signal, server.onRetry);
   }
 
   /** A server without ranges gives everything, so that everything may be taken at once. */

@@ -4,7 +4,7 @@ import { isNode } from '../platform.js';
 
 /** @import { Store } from '../cache/store.js' */
 /** @import { DownloadSettings } from '../sources.js' */
-/** @import { Patience } from './retry.js' */
+/** @import { OnRetry, Patience } from './retry.js' */
 
 /**
  * @typedef {object} DownloadOptions
@@ -19,6 +19,7 @@ import { isNode } from '../platform.js';
  * @property {AbortSignal} [signal]
  * @property {Patience} [patience]
  * @property {(state: 'wait' | 'download' | 'load') => void} [onState]
+ * @property {OnRetry} [onRetry]
  */
 
 /** @param {string} text */

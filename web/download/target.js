@@ -2,14 +2,13 @@
 import { canonicalUrl } from '../cache/entry.js';
 import { hubEntry, hubIdentity, hubUrl, isHubName, parseHubName } from './hub.js';
 
-/** @import { Patience } from './retry.js' */
+/** @import { HubHow } from './hub.js' */
 
 /**
  * @typedef {object} Target
  * @property {string} url
  * @property {string} identity in the cache
- * @property {(how: { headers: Record<string, string>, signal: AbortSignal, patience: Patience }) =>
- *   Promise<string | undefined>} [sha256] asks the hub what the file's SHA-256 is
+ * @property {(how: HubHow) => ReturnType<typeof hubEntry>} [entry] asks the hub about the file
  */
 
 /** @param {string} name @param {string} [hub] @returns {Target} */
@@ -19,6 +18,6 @@ export function targetOf(name, hub) {
   return {
     url: hubUrl(file),
     identity: hubIdentity(file),
-    sha256: async (how) => (await hubEntry(file, how))?.sha256,
+    entry: (how) => hubEntry(file, how),
   };
 }
