@@ -10,6 +10,7 @@ typedef struct execution {
   uint32_t row_count;
   uint32_t wanted_count;
   uint32_t threads;
+  const hb_op *program, *end;
 } execution;
 
 typedef struct range {
@@ -287,11 +288,9 @@ static void run_program(void *argument, uint32_t thread) {
   hb_fp_state fp = hb_fp_enter();
   range mine = share(e->row_count, thread, e->threads);
   for (uint32_t row = mine.first; row < mine.end; row++) prepare_angles(e, row);
-  const hb_op *op = e->model->program;
-  const hb_op *end = op + (e->lead->hidden ? e->model->hidden_ops : e->model->op_count);
-  while (op < end) {
+  for (const hb_op *op = e->program; op < e->end;) {
     uint32_t count = 1;
-    while (op + count < end && !op[count].barrier) count++;
+    while (op + count < e->end && !op[count].barrier) count++;
     if (op->barrier && e->threads > 1) wait_for_all(e);
     run_ops(e, op, count, thread);
     op += count;
@@ -326,19 +325,39 @@ static void run_timed(execution *e, hb_pace *pace) {
   hb_pace_note(pace, together, parallel->clock(parallel->context) - start);
 }
 
-void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted) {
-  execution e = {
+static execution execution_of(hb_session *lead, const hb_row *rows, uint32_t count,
+                              uint32_t wanted) {
+  const hb_model *m = lead->model;
+  return (execution){
       .lead = lead,
-      .model = lead->model,
-      .kernels = lead->model->kernels,
+      .model = m,
+      .kernels = m->kernels,
       .rows = rows,
       .row_count = count,
       .wanted_count = wanted,
+      .program = m->program,
+      .end = m->program + (lead->hidden ? m->hidden_ops : m->op_count),
   };
+}
+
+void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted) {
+  execution e = execution_of(lead, rows, count, wanted);
   if (count == 0 || !is_worth_dividing(lead, count))
     run_alone(&e);
   else if (lead->parallel->clock && count <= HB_PACED_ROWS)
     run_timed(&e, &lead->pace[count - 1]);
   else
     run_together(&e);
+}
+
+void hb_execute_part(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t first,
+                     uint32_t end) {
+  execution e = execution_of(lead, rows, count, count);
+  for (uint32_t i = 0; i < count; i++) lead->wanted[i] = i;
+  e.program = lead->model->program + first;
+  e.end = lead->model->program + end;
+  if (is_worth_dividing(lead, count))
+    run_together(&e);
+  else
+    run_alone(&e);
 }

@@ -68,20 +68,6 @@ void hb_loader_destroy(hb_loader *l) {
 
 /* ---- Headers ---- */
 
-static hb_status begin_model(hb_model *m, hb_error *error) {
-  const hb_value *name = hb_gguf_value(m->gguf, "general.architecture");
-  hb_string architecture;
-  if (!name) return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key general.architecture is missing");
-  HB_TRY(hb_value_string(name, &architecture, error));
-  m->architecture = hb_architecture_find(architecture);
-  if (!m->architecture)
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown architecture \"%S\"",
-                   architecture);
-  HB_TRY(hb_hyperparameters_read(m->gguf, m->architecture, &m->h, error));
-  HB_TRY(hb_tokenizer_create(m->gguf, m->allocator, &m->tokenizer, error));
-  return hb_weights_list(m, error);
-}
-
 /* Bytes of the rows that make up group `group` of a weight (a vector is one group). */
 static uint64_t group_bytes(const hb_weight *w, size_t group) {
   uint64_t row;
@@ -114,7 +100,7 @@ static hb_status bind_tensors(hb_loader *l, hb_error *error) {
 static hb_status end_header(hb_loader *l, hb_error *error) {
   hb_model *m = l->model;
   uint32_t shard = hb_gguf_shard(m->gguf), shards = hb_gguf_shard_count(m->gguf);
-  if (shard == 0) HB_TRY(begin_model(m, error));
+  if (shard == 0) HB_TRY(hb_model_begin(m, error));
   HB_TRY(bind_tensors(l, error));
   l->stage = STAGE_DATA;
   if (shard + 1 < shards) return HB_OK;

@@ -1,5 +1,19 @@
-/* What is known of a model, and its end. */
+/* The beginning of a model, what is known of it, and its end. */
 #include "model/model.h"
+
+hb_status hb_model_begin(hb_model *m, hb_error *error) {
+  const hb_value *name = hb_gguf_value(m->gguf, "general.architecture");
+  hb_string architecture;
+  if (!name) return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key general.architecture is missing");
+  HB_TRY(hb_value_string(name, &architecture, error));
+  m->architecture = hb_architecture_find(architecture);
+  if (!m->architecture)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown architecture \"%S\"",
+                   architecture);
+  HB_TRY(hb_hyperparameters_read(m->gguf, m->architecture, &m->h, error));
+  HB_TRY(hb_tokenizer_create(m->gguf, m->allocator, &m->tokenizer, error));
+  return hb_weights_list(m, error);
+}
 
 void hb_model_destroy(hb_model *m) {
   if (!m) return;

@@ -127,6 +127,12 @@ struct hb_model {
   bool loaded; /* the weights are there */
 };
 
+/* ---- model.c ---- */
+
+/* Gives a model that has its allocator, kernels and the header of its first file what follows from
+ * them: architecture, numbers, tokenizer, and the list of its weights. */
+hb_status hb_model_begin(hb_model *model, hb_error *error);
+
 /* ---- weights.c ---- */
 
 /* Lists the weights that the architecture needs and allows. */

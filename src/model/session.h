@@ -67,4 +67,8 @@ struct hb_session {
  */
 void hb_execute(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t wanted);
 
+/* Runs only the operations first .. end - 1 on what the buffers hold; all rows are wanted. */
+void hb_execute_part(hb_session *lead, const hb_row *rows, uint32_t count, uint32_t first,
+                     uint32_t end);
+
 #endif
