@@ -96,7 +96,7 @@ export class Engine {
     this.#session = new Session(loaded, options.contextLength ?? 0);
     this.#loaded = { ...loaded, loadSeconds };
     const { contextLength } = this.#session;
-    const { variant, isa, kv, threads, threadsReason, notes } = loaded;
+    const { variant, isa, kv, threads, threadsReason, notes, notKept } = loaded;
     return {
       ...describeModel(loaded, contextLength),
       loadSeconds,
@@ -109,6 +109,7 @@ export class Engine {
       threads,
       threadsReason,
       notes,
+      notKept,
     };
   }
 

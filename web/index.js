@@ -88,10 +88,11 @@ export { capabilities } from './variants.js';
  *   threads: number,
  *   threadsReason: string | undefined,
  *   notes: string[],
+ *   notKept: string | undefined,
  * }} ModelInfo
  * `hasChatTemplate`: whether `chat` needs no `chatTemplate`; `memoryBytes`: of the module, all in
  * all; `threadsReason`: why there is one thread only; `notes`: faster variants that were tried in
- * vain, and why.
+ * vain, and why; `notKept`: why the cache did not keep what was downloaded, where it was to.
  */
 
 /**

@@ -28,8 +28,9 @@ const STAGING = 1 << 20; // bytes of the one buffer through which everything ent
  * @param {Core} core
  * @param {Source[]} sources
  * @param {LoadHow} how
- * @returns {Promise<{ model: Pointer, makingSeconds: number, files: ModelFile[] }>} `makingSeconds`:
- *   part of the time, in which a synthetic model was made
+ * @returns {Promise<{ model: Pointer, makingSeconds: number, files: ModelFile[],
+ *   notKept: string | undefined }>} `makingSeconds`: part of the time, in which a synthetic model was
+ *   made; `notKept`: why the cache did not keep all files that it should have
  */
 export async function loadModel(core, sources, how) {
   const progress = new Progress(how.emit);
@@ -91,7 +92,8 @@ async function readFiles(core, sources, how, progress) {
       files.push({ source, bytes: reader.size ?? stateOf(core, loader).file_size });
     }
     const makingSeconds = readers.reduce((sum, reader) => sum + (reader.makingSeconds ?? 0), 0);
-    return { model: core.result('hb_loader_finish', loader), makingSeconds, files };
+    const notKept = readers.find((reader) => reader.notKept)?.notKept;
+    return { model: core.result('hb_loader_finish', loader), makingSeconds, files, notKept };
   } catch (error) {
     let told = error;
     for (const { blame } of readers) told = (await blame?.(told)) ?? told;

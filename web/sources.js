@@ -31,6 +31,7 @@ import { openSynthetic } from './synthetic.js';
  * @property {number} [makingSeconds] how long it took so far to make bytes that come from nowhere
  * @property {LoadProgress['phase']} [phase] where the bytes come from; 'load' unless given
  * @property {number} [received] bytes that are there, read or not
+ * @property {string} [notKept] why it was not kept in the cache, where it was to be
  * @property {boolean} [entire] whether it must be read to its end
  * @property {(error: unknown) => Promise<unknown>} [blame] is told what its bytes led to, before or
  *   after `close`, and gives the error to throw
@@ -96,7 +97,9 @@ async function openServer(
   const strict = cache !== undefined;
   if (strict && wanted && !kept)
     throw new IoError(`nothing can be kept here: ${store?.reason}; leave out \`cache\``);
-  return openDownload(name, { ...how, store: kept, strict, sha256, headerOnly, onState, onRetry });
+  const notKept = kept ? undefined : store?.reason;
+  const own = { store: kept, notKept, strict, sha256, headerOnly, onState, onRetry };
+  return openDownload(name, { ...how, ...own });
 }
 
 /** @param {boolean} cached whether it is kept unless said otherwise @param {boolean | string} [cache] */

@@ -110,6 +110,16 @@ export const commands = {
     return taking.catch((error) => error.name);
   },
 
+  /** Replaces the manifests of an entry until it is told to stop. */
+  async replaceOften() {
+    const { entry } = globalThis;
+    let stopped = false;
+    letGo = () => (stopped = true);
+    void (async () => {
+      while (!stopped) await entry.save();
+    })();
+  },
+
   /** Writes until there is no more room. */
   async fill(most) {
     const store = await openStore();

@@ -127,6 +127,40 @@ for (const kind of BROWSERS) {
       await other.page.close();
     });
 
+    test('is listed and read while another tab replaces its files', async () => {
+      const other = await openTab(browser, server);
+      await other.call('begin');
+      await other.call('replaceOften');
+      for (let i = 0; i < 15; i++) {
+        assert.equal((await tab.cache('list')).length, 1);
+        assert.equal((await tab.call('check')).complete, false);
+      }
+      await other.call('letGo');
+      await other.page.close();
+    });
+
+    test('a text that goes away while it is read is read anew, or is none', async () => {
+      const texts = await tab.page.evaluate(async () => {
+        const { openStore } = await import('/web/cache/store.js');
+        const { text } = Blob.prototype;
+        const store = await openStore();
+        await store.writeText('t.json', 'old');
+        const during = async (change) => {
+          Blob.prototype.text = async function () {
+            Blob.prototype.text = text;
+            await change();
+            throw new DOMException('gone', 'NotFoundError');
+          };
+          return (await store.readText('t.json')) ?? 'none';
+        };
+        return [
+          await during(() => store.writeText('t.json', 'new')),
+          await during(() => store.remove('t.json')),
+        ];
+      });
+      assert.deepEqual(texts, ['new', 'none']);
+    });
+
     test('what a closed tab had written is gone on with', async () => {
       const other = await openTab(browser, server);
       await other.call('begin', [0]);

@@ -11,6 +11,9 @@ import { BROWSERS, installed, start } from './support.js';
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm' };
 const CHUNK = 4 << 20;
 
+/** What the engine's worker runs first. */
+let prelude = '';
+
 /** The sources, and an empty page. */
 function sources(request, response) {
   if (request.url === '/') {
@@ -22,7 +25,9 @@ function sources(request, response) {
     return Boolean(response.writeHead(404).end());
   readFile(root + request.url).then(
     (body) =>
-      response.writeHead(200, { 'Content-Type': TYPES[request.url.split('.').pop()] }).end(body),
+      response
+        .writeHead(200, { 'Content-Type': TYPES[request.url.split('.').pop()] })
+        .end(request.url === '/web/worker.js' ? prelude + body : body),
     () => response.writeHead(404).end(),
   );
   return true;
@@ -51,6 +56,25 @@ const loadIn = (page, url, options) =>
         return Array.from(logits.slice(0, 20));
       } catch (error) {
         return String(error.stack);
+      }
+    },
+    url,
+    options,
+  );
+
+/** How it goes: why the file was not kept, or what the error says. */
+const outcomeIn = (page, url, options) =>
+  page.evaluate(
+    async (url, options) => {
+      const { load } = await import('/web/index.js');
+      try {
+        const model = await load(url, { threads: 1, ...options });
+        const logits = await model.logits([1, 2, 3]);
+        const { notKept } = model.info;
+        await model.dispose();
+        return { notKept, logits: Array.from(logits.slice(0, 20)) };
+      } catch ({ name, message, needed, available }) {
+        return { name, message, needed, available };
       }
     },
     url,
@@ -162,9 +186,92 @@ for (const browserKind of BROWSERS)
       assert.equal(server.sent(), CHUNK);
     });
 
+    test('are used and not kept where a page has no files, and the model says why', async () => {
+      for (const [broken, reason] of [
+        ['async () => { throw new DOMException("not in this window", "SecurityError"); }', /private/],
+        ['undefined', /no file system/],
+      ]) {
+        prelude = `StorageManager.prototype.getDirectory = ${broken};\n`;
+        try {
+          const { notKept, logits } = await outcomeIn(page, server.url, { sha256 });
+          assert.deepEqual(logits, expected);
+          assert.match(notKept, reason);
+          const { name, message } = await outcomeIn(page, server.url, { cache: true });
+          assert.equal(name, 'IoError');
+          assert.match(message, reason);
+        } finally {
+          prelude = '';
+        }
+      }
+      assert.equal(await stored(page), 0);
+      const { notKept, logits } = await outcomeIn(page, server.url, { sha256 });
+      assert.equal(notKept, undefined);
+      assert.deepEqual(logits, expected);
+      assert.equal(await stored(page), bytes.length);
+    });
+
     test('survive a server that cuts, stalls and refuses', async () => {
       server.fault = (_, n) =>
         [{ cutAfter: 300_000 }, { status: 503 }, { status: 429 }, { whole: true }, undefined][n % 5];
       assert.deepEqual(await loadIn(page, server.url, { cache: true, sha256 }), expected);
+    });
+  });
+
+/** Stores so many bytes; `free` removes them. */
+const fill = (page, bytes) =>
+  page.evaluate(async (bytes) => {
+    const folder = await navigator.storage.getDirectory();
+    const stream = await (await folder.getFileHandle('filler', { create: true })).createWritable();
+    await stream.write(new Uint8Array(bytes));
+    await stream.close();
+  }, bytes);
+const free = (page) =>
+  page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('filler'));
+
+for (const kind of BROWSERS)
+  describe(`a full disk in ${kind.name}`, installed(kind), () => {
+    test('is told before the first byte, or done without, and room makes it good', async () => {
+      const bytes = await makeModel();
+      const server = await serveFaulty(bytes);
+      server.elsewhere = sources;
+      const MiB = 1 << 20;
+      const extraPrefsFirefox = { 'dom.quotaManager.temporaryStorage.fixedLimit': 250 << 10 };
+      const browser = await start({ ...kind, options: { ...kind.options, extraPrefsFirefox } });
+      try {
+        const page = await browser.newPage();
+        await page.goto(server.origin);
+        // Chromium does not tell pages how much is left: there the writing fails.
+        const told = kind.agent === 'Firefox';
+        let quota = 50 * MiB;
+        if (told) quota = await page.evaluate(async () => (await navigator.storage.estimate()).quota);
+        else {
+          const devtools = await page.createCDPSession();
+          await devtools.send('Storage.overrideQuotaForOrigin', {
+            origin: server.origin,
+            quotaSize: quota,
+          });
+        }
+        await fill(page, quota - 6 * MiB);
+
+        const error = await outcomeIn(page, server.url, { cache: true });
+        assert.equal(error.name, 'QuotaError', JSON.stringify(error));
+        if (told) assert.equal(error.needed, bytes.length);
+        assert.ok(error.needed > 0 && (error.available ?? 0) < error.needed, JSON.stringify(error));
+        assert.match(error.message, /cache\.clear\(\)/);
+
+        const { notKept, logits } = await outcomeIn(page, server.url);
+        assert.match(notKept, /cache\.clear\(\)/);
+        assert.equal(logits.length, 20);
+        assert.ok((await stored(page)) < 6 * MiB);
+
+        await free(page);
+        assert.deepEqual(await loadIn(page, server.url, { cache: true }), logits);
+        server.calm();
+        assert.deepEqual(await loadIn(page, server.url, { cache: true }), logits);
+        assert.equal(server.requests(), 0);
+      } finally {
+        await browser.close();
+        await server.close();
+      }
     });
   });

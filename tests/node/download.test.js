@@ -88,6 +88,28 @@ describe('a download', () => {
     assert.equal(manifest.etag, '"one"');
   });
 
+  test('is noted as used when it is read, but not for its header alone', async () => {
+    await fetchAll();
+    const entry = await entryOf();
+    entry.manifest.used = 1000;
+    await entry.save();
+    await drain(await openIt({ headerOnly: true }), { until: 1000 });
+    assert.equal((await entryOf()).manifest.used, 1000);
+    const before = Date.now();
+    await isComplete();
+    assert.ok((await entryOf()).manifest.used >= before);
+    await isComplete();
+  });
+
+  test('that is complete is read where nothing can be noted', async () => {
+    await fetchAll();
+    const refuse = async () => {
+      throw new QuotaError('full', {});
+    };
+    await isComplete({ store: { ...store, writeText: refuse } });
+    await isComplete({ store: { ...store, lock: refuse } });
+  });
+
   test('comes over several connections, in ranges that must be of the same file', async () => {
     let open = 0;
     let most = 0;
@@ -365,6 +387,9 @@ describe('a cache that fails', () => {
       const options = { store: full(after), sha256: SUM };
       await assert.rejects(fetchAll(options), QuotaError);
       assert.deepEqual(await fetchAll({ ...options, strict: false }), { count: FILE.length, sum: SUM });
+      const reader = await openIt({ ...options, strict: false });
+      await drain(reader);
+      assert.equal(reader.notKept, 'full');
       assert.deepEqual(await fetchAll(), { count: FILE.length, sum: SUM });
       await isComplete();
     });

@@ -230,10 +230,11 @@ export class Entry {
     await this.store.writeText(this.names.copy, text);
   }
 
-  /** Notes that the entry was used. */
+  /** Notes that the entry was used. The manifest's copy may be a use older. */
   async touch() {
-    this.#require().used = Date.now();
-    await this.save();
+    const manifest = this.#require();
+    manifest.used = Date.now();
+    await this.store.writeText(this.names.manifest, await formatManifest(manifest));
   }
 
   /**

@@ -18,6 +18,7 @@ import { absent, checkName } from './store.js';
 /** @import { Lock, Store } from './store.js' */
 
 const FOLDER = 'halfbyte';
+const TRIES = 20; // to read a file that others replace meanwhile
 
 /** @returns {Promise<Store>} */
 export async function openOpfs() {
@@ -44,8 +45,16 @@ export async function openOpfs() {
       return canSync(handle) ? syncPlace(handle) : copyPlace(handle);
     },
     readText: async (name) => {
-      const handle = await find(name);
-      return handle && (await (await handle.getFile()).text());
+      for (let tried = 1; ; tried++) {
+        const handle = await find(name);
+        try {
+          return handle && (await (await handle.getFile()).text());
+        } catch (cause) {
+          // Somebody replaced or removed it between these steps.
+          if (isPassing(cause) && tried < TRIES) continue;
+          throw await problem(cause, `${name} could not be read`);
+        }
+      }
     },
     writeText: async (name, text) => {
       const handle = await need(name, true);
@@ -109,6 +118,11 @@ async function openFolder() {
       { cause },
     );
   }
+}
+
+/** Whether a file went away while it was read. @param {unknown} error */
+function isPassing(error) {
+  return isNotFound(error) || /** @type {any} */ (error)?.name === 'NotReadableError';
 }
 
 /** @param {unknown} error */

@@ -52,11 +52,14 @@ class Download {
   /** Of the bytes so far, where the whole file is not proved yet. @type {Sha256 | undefined} */ #hash;
   /** What goes on without the cache. @type {Reader | undefined} */ #direct;
   #offset = 0;
+  /** @type {Promise<void> | undefined} */ #noted;
+  /** Why nothing is kept, where it was to be. @type {string | undefined} */ #notKept;
 
   /** @param {Target} target @param {DownloadOptions} options */
   constructor(target, options) {
     this.#target = target;
     this.#options = options;
+    this.#notKept = options.notKept;
     options.signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (options.signal?.aborted) this.#onAbort();
     this.#server = this.#newServer();
@@ -79,6 +82,7 @@ class Download {
       if (this.#isUsable()) {
         await this.#hold?.release();
         this.#newFilling();
+        if (!headerOnly) this.#noted = this.#noteUse(store);
       } else if (!headerOnly) await this.#prepare();
     }
     if (!this.#filling) this.#direct ??= await this.#openDirect();
@@ -94,6 +98,22 @@ class Download {
     } catch {
       await this.#lock();
       this.#entry = await openEntry(store, identity);
+    }
+  }
+
+  /**
+   * Notes when a complete entry is used, unless somebody writes to it or nothing can be written.
+   * @param {Store} store
+   */
+  async #noteUse(store) {
+    const { identity } = this.#target;
+    try {
+      await store.lock(await keyOf(identity), { wait: false }, async () => {
+        const entry = await openEntry(store, identity);
+        if (entry.complete) await entry.touch();
+      });
+    } catch {
+      // The bytes are there, which is all that matters to a load.
     }
   }
 
@@ -120,7 +140,7 @@ class Download {
       this.#filling?.start(first);
     } catch (error) {
       if (!this.#isForgiven(error)) throw error;
-      await this.#leave();
+      await this.#leave(error);
     }
   }
 
@@ -135,6 +155,7 @@ class Download {
     if (size === undefined) {
       // What has no length can neither be divided nor taken up again.
       await this.#hold?.release();
+      this.#notKept = `${this.#target.url} does not tell how long it is`;
       this.#direct = await openDirect(this.#server, { sha256: said, begun: stream });
       return undefined;
     }
@@ -190,6 +211,9 @@ class Download {
       get received() {
         return download.#direct ? undefined : download.#filling?.received;
       },
+      get notKept() {
+        return download.#notKept;
+      },
       read: (into) => this.#read(into),
       blame: (error) => this.#blame(error),
       close: () => this.#close(),
@@ -203,7 +227,7 @@ class Download {
       return await this.#readEntry(into);
     } catch (error) {
       if (this.#direct || !this.#isForgiven(error)) throw await this.explain(error);
-      await this.#leave();
+      await this.#leave(error);
       return this.#read(into);
     }
   }
@@ -259,8 +283,9 @@ class Download {
     return error instanceof QuotaError || error instanceof IoError;
   }
 
-  /** Goes on without the cache, from where the reading is. */
-  async #leave() {
+  /** Goes on without the cache, from where the reading is. @param {unknown} error */
+  async #leave(error) {
+    this.#notKept = /** @type {Error} */ (error).message;
     const expected = this.#entry?.manifest?.sha256 ?? this.#options.sha256;
     const { known } = this.#server;
     await this.#endFilling();
@@ -314,6 +339,7 @@ class Download {
   async #close() {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     await this.#direct?.close();
+    await this.#noted;
     await this.#endFilling();
   }
 }

@@ -11,6 +11,7 @@ import { isNode } from '../platform.js';
  * @property {Store} [store] where to keep the bytes; nowhere unless given
  * @property {Record<string, string>} [headers] for the server that is named, not for others that
  *   it sends us to
+ * @property {string} [notKept] why there is no store, where one was wanted
  * @property {string} [sha256] that the file must have
  * @property {string} [hub] address of the hub that `hf:` names are of
  * @property {boolean} [strict] fail where the cache fails, instead of going on without it
