@@ -66,7 +66,9 @@ static hb_status add_tensor(hb_synthetic *s, const hb_shape_plan *shape, const h
   else
     hb_format(name, sizeof name, "%s", traits->name);
 
-  tensor t = {.type = hb_recipe_type(recipe, shape, kind, layer, dims[0])};
+  bool tied = (shape->weights & HB_HAS(OUTPUT)) == 0;
+  hb_type type = hb_recipe_type(recipe, kind, layer, shape->h.layers, tied);
+  tensor t = {.type = hb_type_fitting(type, dims[0])};
   t.run_values = MOST_RUN_VALUES;
   while (dims[0] % t.run_values != 0) t.run_values /= 2;
   choose_distribution(kind, dims[0], &t);
