@@ -18,6 +18,7 @@ native clang-19 clang-19
 native libc6-dev /usr/include/stdio.h
 unit libcmocka-dev /usr/include/cmocka.h
 unit libcjson-dev /usr/include/cjson/cJSON.h
+unit liblapacke-dev /usr/include/lapacke.h
 sanitizers libclang-rt-19-dev /usr/lib/llvm-19/lib/clang/19/lib/linux
 check clang-format-19 clang-format-19
 gcc gcc gcc
