@@ -15,6 +15,10 @@ typedef struct hb_matrix_job {
   const double *gram;      /* [cols][cols] mean of x x^T over the inputs x, or NULL */
 } hb_matrix_job;
 
+/* What every method wants of a job: whole blocks in a row, finite weights, importance that is not
+ * negative. HB_ARGUMENT or HB_MODEL names what is wrong. */
+hb_status hb_matrix_check(const hb_matrix_job *job, hb_error *error);
+
 /* Rounds each block on its own, by coder->round or coder->fit. */
 hb_status hb_matrix_round(const hb_matrix_job *job, hb_error *error);
 hb_status hb_matrix_fit(const hb_matrix_job *job, hb_error *error);

@@ -12,15 +12,16 @@
  *                              2k+1 | 2k
  *            scales_h, a little-endian u16: bits 2k and 2k+1 are the high two of scale k
  */
+#include "quant/bits.h"
 #include "quant/formats.h"
 
-static const int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+const int8_t hb_iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                   1,    13,   25,  38,  53,  69,  89,  113};
 
 static void decode_levels(const uint8_t *qs, float scale, float *out) {
   for (uint32_t j = 0; j < 16; j++) {
-    out[j] = scale * (float)levels[qs[j] & 15];
-    out[j + 16] = scale * (float)levels[qs[j] >> 4];
+    out[j] = scale * (float)hb_iq4_levels[qs[j] & 15];
+    out[j + 16] = scale * (float)hb_iq4_levels[qs[j] >> 4];
   }
 }
 

@@ -11,6 +11,7 @@
  *            w[j+16] |  w[j]           the halves of a block share a byte
  *   qh, a little-endian u32: bit j is the fifth bit of w[j].
  */
+#include "quant/bits.h"
 #include "quant/formats.h"
 
 enum { VALUES = 32, HALF = VALUES / 2 };
@@ -122,17 +123,6 @@ static void bounds(const float *x, float *low, float *high) {
   *high = largest[0];
 }
 
-static void pack_nibbles(const uint8_t *q, uint8_t *qs) {
-  for (uint32_t j = 0; j < HALF; j++) qs[j] = (uint8_t)((q[j] & 15) | (q[j + HALF] & 15) << 4);
-}
-
-static void pack_fifth_bits(const uint8_t *q, uint8_t *qh) {
-  uint32_t bits = 0;
-  for (uint32_t j = 0; j < VALUES; j++) bits |= (uint32_t)(q[j] >> 4 & 1) << j;
-  hb_store_u16(qh, (uint16_t)bits);
-  hb_store_u16(qh + 2, (uint16_t)(bits >> 16));
-}
-
 /* q = whole part of x / d + half of the range + 1/2, where d maps the extreme to the range's end.
  */
 static float quantize_symmetric(const float *x, uint32_t half_range, uint8_t *q) {
@@ -163,7 +153,7 @@ HB_ENCODER(q4_0) {
   uint8_t *b = out, q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 18, in += VALUES) {
     hb_store_u16(b, hb_f16_of_f32(quantize_symmetric(in, 8, q)));
-    pack_nibbles(q, b + 2);
+    hb_pack_nibbles(q, b + 2);
   }
 }
 
@@ -173,7 +163,7 @@ HB_ENCODER(q4_1) {
     float low;
     hb_store_u16(b, hb_f16_of_f32(quantize_affine(in, 15, q, &low)));
     hb_store_u16(b + 2, hb_f16_of_f32(low));
-    pack_nibbles(q, b + 4);
+    hb_pack_nibbles(q, b + 4);
   }
 }
 
@@ -181,8 +171,8 @@ HB_ENCODER(q5_0) {
   uint8_t *b = out, q[VALUES];
   for (size_t n = 0; n < blocks; n++, b += 22, in += VALUES) {
     hb_store_u16(b, hb_f16_of_f32(quantize_symmetric(in, 16, q)));
-    pack_fifth_bits(q, b + 2);
-    pack_nibbles(q, b + 6);
+    hb_pack_fifth_bits(q, b + 2);
+    hb_pack_nibbles(q, b + 6);
   }
 }
 
@@ -192,8 +182,8 @@ HB_ENCODER(q5_1) {
     float low;
     hb_store_u16(b, hb_f16_of_f32(quantize_affine(in, 31, q, &low)));
     hb_store_u16(b + 2, hb_f16_of_f32(low));
-    pack_fifth_bits(q, b + 4);
-    pack_nibbles(q, b + 8);
+    hb_pack_fifth_bits(q, b + 4);
+    hb_pack_nibbles(q, b + 8);
   }
 }
 

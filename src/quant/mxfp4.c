@@ -7,22 +7,18 @@
  *
  * The table holds twice the levels, which makes them integers; so the power is halved.
  */
+#include "quant/bits.h"
 #include "quant/formats.h"
 
-static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
-/* 2^(e - 128); subnormal for e < 2. */
-static float half_power(uint8_t e) {
-  return hb_f32_of_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
-}
+const int8_t hb_mxfp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 HB_DECODER(mxfp4) {
   const uint8_t *b = in;
   for (size_t n = 0; n < blocks; n++, b += 17, out += 32) {
-    float d = half_power(b[0]);
+    float d = hb_mxfp4_scale(b[0]);
     for (uint32_t j = 0; j < 16; j++) {
-      out[j] = (float)doubled[b[1 + j] & 15] * d;
-      out[j + 16] = (float)doubled[b[1 + j] >> 4] * d;
+      out[j] = (float)hb_mxfp4_levels[b[1 + j] & 15] * d;
+      out[j + 16] = (float)hb_mxfp4_levels[b[1 + j] >> 4] * d;
     }
   }
 }
