@@ -20,9 +20,14 @@ extern const hb_kernels hb_kernels_simd128;
 extern const hb_kernels hb_kernels_relaxed;
 #endif
 
-/* The inner functions take constants that select code, so they must be inlined. Kernels must not
- * be: JavaScript engines optimize a hot function, not the loop inside a cold one. */
+/* The inner functions take constants that select code, so they must be inlined, but where a file is
+ * compiled with HB_SMALL to be small. Kernels must not be: JavaScript engines optimize a hot
+ * function, not the loop inside a cold one. */
+#ifdef HB_SMALL
+#define HB_INLINE static inline
+#else
 #define HB_INLINE static inline __attribute__((always_inline))
+#endif
 #define HB_NOINLINE __attribute__((noinline))
 
 #if defined(__clang__)

@@ -15,10 +15,11 @@
 #define HB_LANES_H
 
 #include "base/half.h"
+#include "kernel/isa.h"
 
 #include <stddef.h>
 
-#define LANES_INLINE static inline __attribute__((always_inline))
+#define LANES_INLINE HB_INLINE
 
 typedef struct f32x8 {
   float lane[8];
