@@ -10,7 +10,7 @@ import { ArgumentError, MAX_THREADS, TYPE } from './generated.js';
 /** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
-const CONTEXT_POLICIES = /** @type {const} */ (['error', 'shift', 'truncateMiddle']);
+export const CONTEXT_POLICIES = /** @type {const} */ (['error', 'shift', 'truncateMiddle']);
 const KV_TYPES = /** @type {const} */ (['f16', 'f32']);
 export const U32 = 2 ** 32 - 1;
 const MOST_SAMPLES = 100;

@@ -156,6 +156,7 @@ describe('text completions', () => {
   test('name the field that is wrong', async () => {
     for (const [field, value] of [
       ['n', 0],
+      ['context_policy', 'all'],
       ['n', 1.5],
       ['temperature', -1],
       ['temperature', '1'],
@@ -300,6 +301,7 @@ describe('chat completions', () => {
       max_tokens: 5,
       max_completion_tokens: 6,
       top_k: 4,
+      context_policy: 'shift',
     });
     const [call] = model.calls;
     assert.deepEqual(call.messages, [{ role: 'system', content: 'Be kind.' }, messages[1]]);
@@ -307,6 +309,7 @@ describe('chat completions', () => {
     assert.deepEqual(call.options.templateVariables, { enable_thinking: false });
     assert.equal(call.options.maxTokens, 6);
     assert.equal(call.options.topK, 4);
+    assert.equal(call.options.contextPolicy, 'shift');
     await model.openai.chat.completions.create({ ...hello, tools, tool_choice: 'none' });
     assert.equal(model.calls[1].options.tools, undefined);
   });

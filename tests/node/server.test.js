@@ -471,7 +471,7 @@ describe('the server', () => {
         'max_tokens max_completion_tokens logit_bias logprobs top_logprobs echo suffix best_of ' +
         'frequency_penalty presence_penalty repetition_penalty response_format tools tool_choice ' +
         'functions dimensions encoding_format pooling chat_template_kwargs ignore_eos model user ' +
-        '__proto__ constructor toString';
+        'context_policy __proto__ constructor toString';
       const bases = {
         '/v1/completions': { prompt: 'x' },
         '/v1/chat/completions': hello,

@@ -1,5 +1,6 @@
 // Reads the requests of the OpenAI interface: every field is checked by its own name.
 import { ArgumentError } from '../generated.js';
+import { CONTEXT_POLICIES } from '../options.js';
 
 /** @import { GenerateOptions } from '../options.js' */
 
@@ -122,6 +123,7 @@ function sampling(fields, limits) {
     minP: fields.number('min_p', 0, 1),
     repetitionPenalty: fields.number('repetition_penalty', 0.01, 100),
     ignoreEos: fields.boolean('ignore_eos'),
+    contextPolicy: fields.oneOf('context_policy', CONTEXT_POLICIES),
   };
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given);

@@ -1,4 +1,5 @@
 // What requests and answers of the OpenAI interface look like.
+/** @import { ContextPolicy } from '../chat/fit.js' */
 /** @import { ChatMessage } from '../chat/messages.js' */
 
 /**
@@ -47,6 +48,8 @@
  * @property {string | string[] | null} [stop]
  * @property {number | null} [seed] the same seed gives the same choices
  * @property {boolean | null} [ignore_eos] not in OpenAI's interface
+ * @property {ContextPolicy | null} [context_policy] what happens to a text that outgrows the
+ *   context; `error` unless given; not in OpenAI's interface
  * @property {number | null} [max_tokens]
  * @property {string} [user] is ignored
  */
