@@ -51,10 +51,10 @@ const ctest = (build) => ({
   env: { CMOCKA_MESSAGE_OUTPUT: 'TAP' },
   count: countCtest,
 });
-/** The files *.test.js of a folder, but for some, by node:test. */
-const nodeTests = (folder, { except = [] } = {}) => ({
+/** The files *.test.js of a folder, but for some, by node:test with these flags. */
+const nodeTests = (folder, { except = [], flags = [] } = {}) => ({
   command: [
-    ...['node', '--test', '--test-reporter=tap'],
+    ...['node', '--test', '--test-reporter=tap', ...flags],
     ...testFiles(folder).filter((path) => !except.some((name) => path.endsWith(name))),
   ],
   count: countTap,
@@ -92,7 +92,8 @@ const suites = [
     name: 'package',
     groups: ['npm', 'browser', 'webkit', 'package'],
     builds: ['wasm', 'types'],
-    ...nodeTests('package'),
+    // In one process, so that the package is packed and installed once.
+    ...nodeTests('package', { flags: ['--test-isolation=none'] }),
   },
   {
     name: 'parity',

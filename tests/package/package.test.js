@@ -1,10 +1,10 @@
 // The npm package: exactly these files, small, in order by its linters, and importing it does nothing.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { installPackage, root } from './support.js';
+import { bytesIn, installPackage, root } from './support.js';
 
 const MOST_BYTES = 6e6; // installed, dependencies included
 const MOST_MODEL_BYTES = 3.5e6;
@@ -16,12 +16,6 @@ before(() => {
   manifest = JSON.parse(readFileSync(join(installed.folder, 'node_modules/halfbyte/package.json'), 'utf8'));
 });
 after(() => installed?.remove());
-
-const sizes = (folder) =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => statSync(join(entry.parentPath, entry.name)).size);
-const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);
 
 test('it holds the sources of web with their types, the modules and the default model, and nothing else', () => {
   const tracked = execFileSync('git', ['ls-files', 'web/*.js', 'examples/models'], { cwd: root, encoding: 'utf8' });
@@ -39,9 +33,9 @@ test('it holds the sources of web with their types, the modules and the default 
 });
 
 test('installed with its dependencies it takes less than 6 MB, of which the model less than 3.5 MB', () => {
-  const bytes = sum(sizes(join(installed.folder, 'node_modules')));
+  const { bytes } = installed;
   assert.ok(bytes < MOST_BYTES, `${bytes} bytes`);
-  const models = sum(sizes(join(installed.folder, 'node_modules/halfbyte/examples/models')));
+  const models = bytesIn(join(installed.folder, 'node_modules/halfbyte/examples/models'));
   assert.ok(models < MOST_MODEL_BYTES, `${models} bytes`);
 });
 

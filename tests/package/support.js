@@ -1,6 +1,15 @@
 // What the tests of the package share: the packed tarball, installed, and applications that use it.
 import { execFile, execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,11 +28,23 @@ export async function run(command, args, cwd) {
   }
 }
 
+/** The bytes of all files in a folder. @param {string} folder */
+export const bytesIn = (folder) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+
 /**
- * Packs the package as it stands and installs the tarball into a folder of its own.
- * @returns the folder, what npm says of the tarball, its path, and what applications need
+ * Packs the package as it stands and installs the tarball into a folder of its own, once for all
+ * test files of a process.
+ * @returns the folder, what npm says of the tarball, its path and size, and what applications need
  */
-export function installPackage() {
+export const installPackage = () => (installed ??= install());
+
+/** @type {ReturnType<typeof install> | undefined} */
+let installed;
+
+function install() {
   const folder = mkdtempSync(join(tmpdir(), 'halfbyte-package-'));
   // The suite has built what prepack would build.
   const out = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
@@ -37,16 +58,20 @@ export function installPackage() {
   execFileSync('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error', tarball], {
     cwd: folder,
   });
+  const bytes = bytesIn(join(folder, 'node_modules'));
 
   return {
     folder,
     packed,
+    /** What npm installed, before tests add links to it. */
+    bytes,
     tarball,
     run: (command, args, cwd = folder) => run(command, args, cwd),
-    /** A fixture's copy beside the installed package; `own`: with the packages inside. */
+    /** A fixture beside the installed package, with what all share; `own`: with the packages inside. */
     app(fixture, { own = false, name = fixture } = {}) {
       const place = join(folder, name);
-      cpSync(join(import.meta.dirname, 'fixtures', fixture), place, { recursive: true });
+      for (const part of ['shared', fixture])
+        cpSync(join(import.meta.dirname, 'fixtures', part), place, { recursive: true });
       for (const files of own ? ['node_modules/halfbyte', 'node_modules/@huggingface'] : [])
         cpSync(join(folder, files), join(place, files), { recursive: true });
       return place;
@@ -54,7 +79,8 @@ export function installPackage() {
     /** Lets applications import a tool that is installed for the tests. */
     link(name) {
       const places = [import.meta.dirname, root].map((each) => join(each, 'node_modules', name));
-      symlinkSync(places.find(existsSync), join(folder, 'node_modules', name));
+      const link = join(folder, 'node_modules', name);
+      if (!existsSync(link)) symlinkSync(places.find(existsSync), link);
     },
     /** What an application of the fixtures tells, wherever it runs. */
     async story() {
