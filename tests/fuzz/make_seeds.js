@@ -1,4 +1,4 @@
-// Writes the hand-made seeds of two fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
+// Writes the hand-made seeds of three fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
 // regression test too: gguf.json and model.json say how it must end, and the unit tests gguf_hostile
 // and model_hostile check it. In seeds/gguf the names begin with what the file attacks: `size` counts and lengths,
 // `shape` dimensions and types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits
@@ -301,6 +301,29 @@ const hostileModels = {
   'token-merges-missing': model({ tokenizer: string('tokenizer.ggml.model', 'gpt2') }),
 };
 
+// Saved states: how fuzz_state.c is to mend them, positions, bytes of tokens, keys and values.
+const state = (how, positions, rest = 0, start = 'HBSTATE\0') =>
+  bytes([u8(how), start, u32(1), u32(positions), Buffer.alloc(24), Buffer.from(Array.from({ length: rest }, (_, i) => i * 73))]);
+const MENDED = 3, CUT = 4, WIDE = 8; // NAMED and SUMMED, CUT, a cache of F32
+
+const states = {
+  'ok-empty': state(MENDED, 0),
+  'ok-one': state(MENDED, 1, 500),
+  'ok-block': state(MENDED, 32, 4000),
+  'ok-some': state(MENDED, 33, 9000),
+  'ok-full': state(MENDED, 70, 20000),
+  'ok-wide': state(MENDED | WIDE, 33, 20000),
+  'header-none': bytes([u8(0)]),
+  'header-cut': bytes([u8(CUT), 'HBSTATE']),
+  'header-other-start': state(2, 3, 500, 'HBSTATUS'),
+  'header-other-model': state(2, 3, 500),
+  'header-positions-max': state(2, 0xffffffff, 500),
+  'header-positions-more': state(2, 71, 500),
+  'piece-damaged': state(1, 3, 500),
+  'piece-cut': state(MENDED | CUT, 33, 100),
+  'piece-cut-later': state(MENDED | CUT, 33, 3000),
+};
+
 function write(folder, seeds) {
   const to = join(import.meta.dirname, 'seeds', folder);
   mkdirSync(to, { recursive: true });
@@ -310,3 +333,4 @@ function write(folder, seeds) {
 
 write('gguf', gguf);
 write('model', hostileModels);
+write('state', states);
