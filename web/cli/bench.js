@@ -1,13 +1,13 @@
 // What the command `bench` does: measures with each number of threads, and tells it as the native
 // program does.
-import { samples } from './bench.js';
-import { EnvironmentError, benchKernels, capabilities, load } from './index.js';
-import { benchArgs } from './options.js';
+import { samples } from '../bench.js';
+import { EnvironmentError, benchKernels, capabilities, load } from '../index.js';
+import { benchArgs } from '../options.js';
 
-/** @import { BenchArgs, BenchResult } from './bench.js' */
-/** @import { Model } from './index.js' */
-/** @import { KernelResult } from './kernels.js' */
-/** @import { BenchOptions, LoadOptions, ModelSource } from './options.js' */
+/** @import { BenchArgs, BenchResult } from '../bench.js' */
+/** @import { Model } from '../index.js' */
+/** @import { KernelResult } from '../kernels.js' */
+/** @import { BenchOptions, LoadOptions, ModelSource } from '../options.js' */
 
 const MOST_LOADS = 3;
 const LOAD_MS = 3000; // after which no more loads begin
