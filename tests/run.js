@@ -85,7 +85,13 @@ const suites = [
       ),
     }),
   },
-  { name: 'browser', groups: ['npm', 'browser'], builds: ['native', 'wasm'], ...nodeTests('browser') },
+  {
+    name: 'browser',
+    groups: ['npm', 'browser'],
+    builds: ['native', 'wasm'],
+    // One process, so that all share the browsers: starting those is half of the work.
+    ...nodeTests('browser', { flags: ['--test-isolation=none'] }),
+  },
   { name: 'emscripten', builds: ['native', 'emscripten'], ...nodeTests('emscripten') },
   { name: 'install', groups: ['gcc', 'install'], builds: ['native'], ...nodeTests('install') },
   {

@@ -5,6 +5,7 @@ import { travelling } from './chat/state.js';
 import { Client, abortError } from './client.js';
 import { compareModels } from './compare.js';
 import { ArgumentError } from './generated.js';
+import { adviseIsolation } from './isolation.js';
 import { embedArgs, recommendArgs, scoringArgs } from './measure-options.js';
 import { openaiOf } from './openai.js';
 import {
@@ -145,6 +146,7 @@ export { capabilities } from './variants.js';
  */
 export async function load(source, options = {}) {
   const { client, value } = await start('load', source, options);
+  adviseIsolation(value.threadsReason);
   return new Model(client, value);
 }
 

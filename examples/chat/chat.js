@@ -20,22 +20,32 @@ export function setUpChat(state) {
 
   state.addEventListener('change', () => {
     const idle = Boolean(state.model) && !state.busy;
-    $('send').disabled = !idle;
-    $('stop').hidden = !state.busy?.telling;
+    switchButtons(idle);
     for (const button of list.querySelectorAll('button.again, button.edit'))
       button.disabled = !idle;
     if (!state.model) return;
     const before = converses;
     converses = state.model.info.hasChatTemplate;
+    $('system-field').hidden = !converses;
     $('input').placeholder = converses ? 'Write a message' : 'How does the story begin?';
     $('send').textContent = converses ? 'Send' : 'Tell';
     if (before !== converses) startAnew();
     if (messages.length === 0) showHint();
   });
 
+  /** A button that goes away or rests hands its focus on. */
+  function switchButtons(idle) {
+    const focused = document.activeElement;
+    $('send').disabled = !idle;
+    $('stop').hidden = !state.busy?.telling;
+    // Not to the button that stops: the key that is still down would press it.
+    if (focused === $('send') && !idle) list.focus();
+    if (focused === $('stop') && $('stop').hidden) $(idle ? 'send' : 'input').focus();
+  }
+
   function startAnew() {
     messages = [];
-    show();
+    showHint();
   }
 
   function showHint() {
@@ -60,9 +70,21 @@ export function setUpChat(state) {
 
   // ---- Messages
 
-  function show() {
-    list.replaceChildren(...messages.map(messageNode));
-    if (messages.length === 0) showHint();
+  /** Adds a message at the end; gives the place of its text. */
+  function add(message) {
+    const index = messages.push(message) - 1;
+    if (index === 0) list.replaceChildren();
+    const node = messageNode(message, index);
+    list.append(node);
+    list.scrollTop = list.scrollHeight;
+    return node.querySelector('.text');
+  }
+
+  /** Leaves the first messages alone; what they show stays as it is. */
+  function cut(length) {
+    messages.length = length;
+    while (list.children.length > length) list.lastElementChild.remove();
+    if (length === 0) showHint();
   }
 
   function messageNode(message, index) {
@@ -88,6 +110,7 @@ export function setUpChat(state) {
       try {
         await navigator.clipboard.writeText(message.content);
         copy.textContent = 'Copied';
+        say('status', 'Copied.');
       } catch {
         say('status', 'Copying is not allowed here.', true);
       }
@@ -95,20 +118,26 @@ export function setUpChat(state) {
     const change =
       message.role === 'user'
         ? button('edit', 'Edit', () => edit(index))
-        : button('again', 'Again', () => {
-            messages.length = index;
-            show();
-            answer();
-          });
-    return make('div', { className: 'buttons' }, copy, change);
+        : button('again', 'Again', () => again(index));
+    change.disabled = Boolean(state.busy);
+    const row = make('div', { className: 'buttons' }, copy, change);
+    row.setAttribute('aria-live', 'off'); // an answer is read out, not its buttons
+    return row;
+  }
+
+  /** Has an answer written anew. */
+  function again(index) {
+    if (state.busy) return;
+    cut(index);
+    list.focus(); // its button is gone
+    answer();
   }
 
   /** Takes a message and all after it back into the box. */
   function edit(index) {
     if (state.busy) return;
     $('input').value = messages[index].content;
-    messages.length = index;
-    show();
+    cut(index);
     $('input').focus();
   }
 
@@ -118,9 +147,8 @@ export function setUpChat(state) {
     const content = $('input').value;
     if (!content.trim() || !state.model || state.busy) return;
     if (!converses) messages = [];
-    messages.push({ role: 'user', content });
+    add({ role: 'user', content });
     $('input').value = '';
-    show();
     answer();
   }
 
@@ -148,27 +176,30 @@ export function setUpChat(state) {
       const message = { role: 'assistant', content: '' };
       const asked = messages;
       let body;
+      const write = () => follow(() => body && fillBody(body, message));
       say('status', 'Reading…');
       list.setAttribute('aria-busy', 'true');
       try {
-        for await (const part of writeOften(begin(signal), () => body && fillBody(body, message))) {
-          if (!body) {
-            const index = asked.push(message) - 1;
-            const node = messageNode(message, index);
-            list.append(node);
-            body = node.querySelector('.text');
-          }
+        for await (const part of writeOften(begin(signal), write)) {
+          if (asked !== messages) break; // a new conversation was begun
+          body ??= add(message);
           message.content += part.text;
           if (part.finishReason) tellEnd(part);
         }
       } catch (error) {
         say('status', error.message, true);
       } finally {
+        write();
         list.setAttribute('aria-busy', 'false');
-        if (asked === messages) show();
-        list.lastElementChild?.scrollIntoView({ block: 'end' });
       }
     });
+
+  /** Keeps the end in sight while something is written, unless the reader went up. */
+  function follow(write) {
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    write();
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
 
   /** Passes parts on; `write` shows what came at most once a frame, and at the end. */
   async function* writeOften(parts, write) {
@@ -179,9 +210,7 @@ export function setUpChat(state) {
       due = true;
       requestAnimationFrame(() => {
         due = false;
-        const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
         write();
-        if (atEnd) list.scrollTop = list.scrollHeight;
       });
     }
   }

@@ -4,38 +4,42 @@ import { $, fill, number, say } from './dom.js';
 import { origin, showFigures } from './figures.js';
 import { bars } from './plot.js';
 
-const SHAPE = '512,6,8,4,1536,8000'; // 24 M parameters
 const CONTEXT = 128; // tokens of a chunk of the text
-const TYPES = ['q4_0', 'q8_0', 'q4_k', 'q6_k', 'f16'];
 
 export function setUpMeasures(state) {
   let figures; // the last result
 
   state.addEventListener('change', () => {
     const idle = Boolean(state.model) && !state.busy;
-    $('bench').disabled = !idle && !state.busy?.measuring;
-    $('perplexity').disabled = !idle;
+    const usable = (button) => idle || state.busy?.measuring === button;
+    $('bench').disabled = !usable($('bench'));
+    $('perplexity').disabled = !usable($('perplexity'));
+    $('types').disabled = Boolean(state.busy) && state.busy.measuring !== $('types');
     $('original').disabled = !idle;
   });
 
-  /** Runs a measurement under a button that stops it. */
-  function measuring(button, status, body) {
-    button.addEventListener('click', () => {
-      if (state.busy?.measuring === button) return state.busy.abort();
-      const label = button.textContent;
-      state.use(async (signal) => {
-        state.busy.measuring = button;
-        button.textContent = 'Stop';
-        button.disabled = false;
-        try {
-          await body(signal);
-        } catch (error) {
-          say(status, signal.aborted ? 'Stopped.' : error.message, !signal.aborted);
-        } finally {
-          button.textContent = label;
-        }
-      });
+  /** Runs a measurement; meanwhile a button stops it. */
+  function run(button, status, body) {
+    const label = button.textContent;
+    return state.use(async (signal) => {
+      state.busy.measuring = button;
+      button.textContent = 'Stop';
+      state.changed();
+      try {
+        await body(signal);
+      } catch (error) {
+        say(status, signal.aborted ? 'Stopped.' : error.message, !signal.aborted);
+      } finally {
+        button.textContent = label;
+      }
     });
+  }
+
+  /** A measurement under a button of its own. */
+  function measuring(button, status, body) {
+    button.addEventListener('click', () =>
+      state.busy?.measuring === button ? state.busy.abort() : run(button, status, body),
+    );
   }
 
   measuring($('bench'), 'bench-status', async (signal) => {
@@ -61,36 +65,47 @@ export function setUpMeasures(state) {
     }
   });
 
-  measuring($('types'), 'types-status', async (signal) => {
-    const most = capabilities().threads.count;
-    const threads = most > 1 ? [1, most] : [1];
-    const prefill = [];
-    const decode = [];
-    for (const type of TYPES) {
-      const results = [];
-      for (const count of threads) {
-        say('types-status', `${type}, ${count} thread${count > 1 ? 's' : ''}…`);
-        results.push(await speeds(type, count, signal));
-      }
-      const group = (field) => ({
-        name: type,
-        bars: results.map((result, i) => ({
-          label: threads.length > 1 ? `${threads[i]} thr.` : '',
-          value: result[field],
+  // ---- Types and threads
+
+  /** What is plotted: each type's speeds, one for each number of threads. */
+  let series = { threads: [], types: [] };
+
+  function showPlots() {
+    if (series.types.length === 0) return;
+    const width = $('plots').clientWidth;
+    const plot = (title, field) =>
+      bars({
+        title,
+        unit: 'tokens/s',
+        labels: series.threads.map((count) => `${count} thread${count > 1 ? 's' : ''}`),
+        groups: series.types.map(({ name, results }) => ({
+          name,
+          values: results.map((result) => result[field]),
         })),
+        width,
       });
-      prefill.push(group('prefill'));
-      decode.push(group('decode'));
-      $('plots').replaceChildren(
-        bars('Prefill, tokens/s', prefill, number),
-        bars('Decode, tokens/s', decode, number),
-      );
+    $('plots').replaceChildren(plot('Prefill', 'prefill'), plot('Decode', 'decode'));
+  }
+  new ResizeObserver(showPlots).observe($('plots'));
+
+  measuring($('types'), 'types-status', async (signal) => {
+    const { shape, types } = $('plots').dataset;
+    const most = capabilities().threads.count;
+    series = { threads: most > 1 ? [1, most] : [1], types: [] };
+    for (const name of types.split(' ')) {
+      const results = [];
+      for (const threads of series.threads) {
+        say('types-status', `${name}, ${threads} thread${threads > 1 ? 's' : ''}…`);
+        results.push(await speeds({ shape, type: name }, threads, signal));
+      }
+      series.types.push({ name, results });
+      showPlots();
     }
     say('types-status', 'Random weights, 64 tokens read and 16 decoded, medians of 3.');
   });
 
-  async function speeds(type, threads, signal) {
-    const model = await load({ shape: SHAPE, type }, { threads, signal });
+  async function speeds(source, threads, signal) {
+    const model = await load(source, { threads, signal });
     try {
       return await model.bench({ prompt: 64, generate: 16, repeat: 3, signal });
     } finally {
@@ -105,15 +120,17 @@ export function setUpMeasures(state) {
     if (text.trim().length < 200) throw new Error('Give a text of some paragraphs.');
     return text;
   };
-  const onProgress = ({ loaded, total }) =>
-    say('quality-status', `${loaded} of ${total} tokens read`);
+  const onProgress = ({ loaded, total }) => {
+    $('quality-progress').hidden = false;
+    $('quality-progress').value = loaded / total;
+  };
 
   measuring($('perplexity'), 'quality-status', async (signal) => {
-    const { perplexity, tokens } = await state.model.perplexity(textToRead(), {
-      context: CONTEXT,
-      signal,
-      onProgress,
-    });
+    const text = textToRead();
+    say('quality-status', 'Reading the text…');
+    const { perplexity, tokens } = await reading((options) =>
+      state.model.perplexity(text, { ...options, signal }),
+    );
     fill($('quality'), [
       ['Perplexity', number(perplexity, 5)],
       ['Tokens', String(tokens)],
@@ -124,20 +141,18 @@ export function setUpMeasures(state) {
   $('original').addEventListener('change', ({ target }) => {
     const [file] = target.files;
     target.value = '';
-    if (file) state.use((signal) => compare(file, signal));
+    if (file) run($('perplexity'), 'quality-status', (signal) => compare(file, signal));
   });
 
   async function compare(file, signal) {
-    let original;
+    const text = textToRead();
+    say('quality-status', `Loading ${file.name}…`);
+    const original = await load(file, { signal });
     try {
-      const text = textToRead();
-      say('quality-status', 'Loading the original…');
-      original = await load(file, { signal });
-      const { meanKl, medianKl, kl99, sameTop } = await state.model.compare(original, text, {
-        context: CONTEXT,
-        signal,
-        onProgress,
-      });
+      say('quality-status', `Reading the text with ${state.name} and ${file.name}…`);
+      const { meanKl, medianKl, kl99, sameTop } = await reading((options) =>
+        state.model.compare(original, text, { ...options, signal }),
+      );
       fill($('quality'), [
         ['KL divergence, mean', number(meanKl, 4)],
         ['median', number(medianKl, 4)],
@@ -145,10 +160,17 @@ export function setUpMeasures(state) {
         ['Same likeliest token', `${number(sameTop * 100, 4)} %`],
       ]);
       say('quality-status', `${state.name} against ${file.name}.`);
-    } catch (error) {
-      say('quality-status', signal.aborted ? 'Stopped.' : error.message, !signal.aborted);
     } finally {
-      await original?.dispose();
+      await original.dispose();
+    }
+  }
+
+  /** Runs what reads a text, under a bar that shows how far it is. */
+  async function reading(measure) {
+    try {
+      return await measure({ context: CONTEXT, onProgress });
+    } finally {
+      $('quality-progress').hidden = true;
     }
   }
 }

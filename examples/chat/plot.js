@@ -1,4 +1,6 @@
-// Bars as SVG: groups of bars side by side, with their figures.
+// Bars as SVG: groups of bars side by side over an axis, with their figures.
+import { number } from './dom.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 function node(name, attributes, text) {
@@ -8,53 +10,91 @@ function node(name, attributes, text) {
   return element;
 }
 
-const WIDTH = 640;
-const LABEL = 84;
-const FIGURE = 70;
-const BAR = 16;
-const GAP = 10;
+const LABEL = 50; // left of the bars
+const FIGURE = 56; // right of the longest
+const BAR = 17;
+const GAP = 9;
+const HEAD = 28;
+const LEGEND = 100; // for each entry
+const AXIS = 42;
 
 /**
- * A plot of horizontal bars.
- * @param {string} title
- * @param {{ name: string, bars: { label: string, value: number }[] }[]} groups
- * @param {(value: number) => string} tell
+ * @typedef {object} Plot
+ * @property {string} title
+ * @property {string} unit of the values
+ * @property {string[]} labels of the bars in each group
+ * @property {{ name: string, values: number[] }[]} groups
+ * @property {number} width in pixels, so that its letters are as large as the page's
  */
-export function bars(title, groups, tell) {
-  const most = Math.max(...groups.flatMap(({ bars }) => bars.map(({ value }) => value)), 1e-9);
-  const height = groups.reduce((sum, { bars }) => sum + bars.length * BAR + GAP, 26);
-  const svg = node('svg', { viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', class: 'plot' });
+
+/** A plot of horizontal bars. @param {Plot} plot */
+export function bars(plot) {
+  const { title, unit, labels, groups } = plot;
+  const width = Math.max(plot.width, 260);
+  const most = Math.max(...groups.flatMap(({ values }) => values), 1e-9);
+  const bottom = HEAD + groups.length * (labels.length * BAR + GAP);
+  const height = bottom + AXIS;
+  const place = (value) => LABEL + ((width - LABEL - FIGURE) * value) / most;
+  const svg = node('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', class: 'plot' });
   svg.append(
-    node('title', {}, describe(title, groups, tell)),
+    node('title', {}, describe(plot)),
     node('text', { x: 0, y: 14, class: 'plot-title' }, title),
+    ...legend(labels, width),
+    ...axis(most, unit, place, bottom),
   );
-  let y = 26;
-  for (const { name, bars } of groups) {
-    svg.append(node('text', { x: 0, y: y + BAR - 4 }, name));
-    bars.forEach(({ label, value }, i) => {
-      const width = ((WIDTH - LABEL - FIGURE - 8) * value) / most;
-      svg.append(
-        node('rect', {
-          x: LABEL,
-          y: y + 1,
-          width: Math.max(width, 1),
-          height: BAR - 3,
-          rx: 3,
-          class: `bar bar-${i}`,
-        }),
-        node(
-          'text',
-          { x: LABEL + width + 6, y: y + BAR - 4 },
-          `${tell(value)}${label ? `, ${label}` : ''}`,
-        ),
-      );
-      y += BAR;
-    });
-    y += GAP;
-  }
+  groups.forEach(({ name, values }, group) => {
+    const top = HEAD + group * (labels.length * BAR + GAP);
+    const middle = top + (labels.length * BAR) / 2 + 4;
+    svg.append(node('text', { x: 0, y: middle, class: 'plot-name' }, name));
+    values.forEach((value, i) => svg.append(...bar(value, i, place, top + i * BAR)));
+  });
   return svg;
 }
 
-/** The same in words, for those who do not see it. */
-const describe = (title, groups, tell) =>
-  `${title}: ${groups.map(({ name, bars }) => `${name} ${bars.map(({ label, value }) => `${tell(value)} ${label}`).join(', ')}`).join('; ')}`;
+/** Round numbers from 0 to `most`. */
+function ticksTo(most) {
+  const rough = most / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
+}
+
+function axis(most, unit, place, bottom) {
+  const lines = ticksTo(most).flatMap((value) => [
+    node('line', { x1: place(value), x2: place(value), y1: HEAD - 4, y2: bottom, class: 'grid' }),
+    node('text', { x: place(value), y: bottom + 15, class: 'tick' }, number(value)),
+  ]);
+  const middle = (place(0) + place(most)) / 2;
+  return [...lines, node('text', { x: middle, y: bottom + 33, class: 'tick unit' }, unit)];
+}
+
+/** What the colours stand for, unless there is one only. */
+function legend(labels, width) {
+  if (labels.length < 2) return [];
+  return labels.flatMap((label, i) => {
+    const x = width - (labels.length - i) * LEGEND;
+    return [
+      node('rect', { x, y: 4, width: 11, height: 11, rx: 3, class: `bar-${i}` }),
+      node('text', { x: x + 17, y: 14, class: 'legend' }, label),
+    ];
+  });
+}
+
+function bar(value, i, place, y) {
+  const length = Math.max(place(value) - place(0), 1);
+  const rect = { x: LABEL, y: y + 1, width: length, height: BAR - 3, rx: 3, class: `bar bar-${i}` };
+  return [
+    node('rect', rect),
+    node('text', { x: LABEL + length + 6, y: y + BAR - 4, class: 'figure' }, number(value)),
+  ];
+}
+
+/** The same in words, for those who do not see it. @param {Plot} plot */
+const describe = ({ title, unit, labels, groups }) =>
+  `${title} in ${unit}: ` +
+  groups
+    .map(({ name, values }) => {
+      const figures = values.map((value, i) => `${number(value)} with ${labels[i]}`);
+      return `${name} ${figures.join(', ')}`;
+    })
+    .join('; ');

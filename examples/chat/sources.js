@@ -3,7 +3,7 @@ import { cache, defaultModel, plan, recommend } from '../../web/index.js';
 import { $, fill, make, megabytes, number, say } from './dom.js';
 
 export function setUpSources(state, open) {
-  /** The source whose plan is shown. @type {string | undefined} */
+  /** What the plan is of that is shown. @type {{ source: string, options: object } | undefined} */
   let planned;
 
   state.addEventListener('change', () => {
@@ -17,13 +17,20 @@ export function setUpSources(state, open) {
 
   // ---- A plan
 
+  /** Where `hf:` names are looked up. */
+  const hubOptions = () => {
+    const hub = $('hub').value.trim();
+    return hub ? { hub } : {};
+  };
+
   async function look(source) {
     planned = undefined;
     $('plan').hidden = true;
     say('source-status', 'Reading the header…');
     try {
-      const found = await plan(source);
-      planned = source;
+      const options = hubOptions();
+      const found = await plan(source, options);
+      planned = { source, options };
       showPlan(found);
       say('source-status', '');
     } catch (error) {
@@ -33,7 +40,7 @@ export function setUpSources(state, open) {
 
   function showPlan({ model, memory, disk, fits, advice, fileBytes }) {
     $('plan').hidden = false;
-    $('plan-title').textContent = model.name || nameOf(planned);
+    $('plan-title').textContent = model.name || nameOf(planned.source);
     fill($('plan-rows'), [
       ['Model', `${(model.parameters / 1e6).toFixed(1)} M parameters, ${model.architecture}`],
       [
@@ -49,8 +56,6 @@ export function setUpSources(state, open) {
       [fits ? 'It fits here.' : 'It does not fit here.', ...advice].join(' '),
       !fits,
     );
-    $('fetch').hidden = false;
-    $('pause').hidden = true;
   }
 
   const spaceText = (needed, available) =>
@@ -58,13 +63,9 @@ export function setUpSources(state, open) {
 
   async function fetchPlanned() {
     if (!planned) return;
-    $('fetch').hidden = true;
-    $('pause').hidden = false;
-    const there = await open(planned, nameOf(planned));
-    $('pause').hidden = true;
-    $('fetch').hidden = there;
-    $('fetch').textContent = there ? 'Load it' : 'Go on';
-    await showKept();
+    $('fetch').disabled = true;
+    await open(planned.source, nameOf(planned.source), planned.options);
+    $('fetch').disabled = false;
   }
 
   // ---- What suits this device
@@ -107,17 +108,21 @@ export function setUpSources(state, open) {
       className: 'small',
       textContent: entry.complete ? 'Load' : 'Go on',
     });
-    use.addEventListener('click', () =>
-      open(entry.identity, nameOf(entry.identity)).then(showKept),
-    );
+    const { source, options } = askedFor(entry.identity);
+    use.addEventListener('click', () => open(source, nameOf(source), options));
     const drop = make('button', {
       type: 'button',
       className: 'small quiet',
       textContent: 'Delete',
     });
     drop.addEventListener('click', async () => {
-      await cache.delete(entry.id);
+      try {
+        await cache.delete(entry.id);
+      } catch (error) {
+        say('source-status', error.message, true);
+      }
       await showKept();
+      $('kept').focus(); // its button is gone
     });
     return make(
       'li',
@@ -140,14 +145,27 @@ export function setUpSources(state, open) {
     if (source) look(source);
   });
   $('fetch').addEventListener('click', fetchPlanned);
-  $('pause').addEventListener('click', () => state.pause());
   $('advise').addEventListener('click', advise);
   $('built-in').addEventListener('click', () => open(defaultModel, 'Storyteller'));
-  $('file').addEventListener('change', ({ target }) => openFile(target.files[0]));
-  $('tab-model').addEventListener('click', showKept);
+  $('file').addEventListener('change', ({ target }) => {
+    const [file] = target.files;
+    target.value = ''; // so that the same file can be picked again
+    openFile(file);
+  });
+  $('tab-model').addEventListener('shown', showKept);
+  state.addEventListener('attempted', showKept);
+  setUpDrop(openFile);
 
-  const openFile = (file) => file && open(file, file.name);
+  function openFile(file) {
+    if (file) open(file, file.name);
+  }
+}
+
+/** Takes a file that is dropped anywhere on the page. @param {(file: File | undefined) => void} take */
+function setUpDrop(take) {
+  const files = (event) => event.dataTransfer?.types.includes('Files');
   addEventListener('dragover', (event) => {
+    if (!files(event)) return;
     event.preventDefault();
     $('drop').hidden = false;
   });
@@ -155,11 +173,21 @@ export function setUpSources(state, open) {
     if (!event.relatedTarget) $('drop').hidden = true;
   });
   addEventListener('drop', (event) => {
-    event.preventDefault();
     $('drop').hidden = true;
-    openFile(event.dataTransfer.files[0]);
+    if (!files(event)) return;
+    event.preventDefault();
+    take(event.dataTransfer.files[0]);
   });
 }
 
 /** The last part of an address. */
 const nameOf = (source) => String(source).split(/[?#]/)[0].split('/').at(-1) || String(source);
+
+/**
+ * What an entry of the cache was asked for by: an address, or a name and the hub that it is of.
+ * @param {string} identity
+ */
+function askedFor(identity) {
+  const [, hub, source] = /^(?:(https?:\S+) (?=hf:))?(.*)$/s.exec(identity);
+  return { source, options: hub ? { hub } : {} };
+}

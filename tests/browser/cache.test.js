@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { root } from '../node/support.js';
-import { BROWSERS, installed, start } from './support.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
 
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm', html: 'text/html' };
 
@@ -18,7 +19,9 @@ function serve() {
     };
     const file = /^\/(web|build\/wasm|tests\/browser)\/[\w/-]+\.\w+$/.test(request.url);
     try {
-      const body = file ? await readFile(root + request.url) : '<!doctype html><title>empty</title>';
+      const body = file
+        ? await readFile(root + request.url)
+        : '<!doctype html><title>empty</title>';
       response.writeHead(200, headers).end(body);
     } catch {
       response.writeHead(404).end();
@@ -81,7 +84,7 @@ for (const kind of BROWSERS) {
     let browser, server, tab;
     before(async () => {
       server = await serve();
-      browser = await start(kind);
+      browser = await borrow(kind);
       tab = await openTab(browser, server);
     });
     beforeEach(() => tab.cache('clear'));
@@ -226,7 +229,7 @@ for (const kind of BROWSERS) {
 describe('a full disk', installed(BROWSERS[0]), () => {
   test('is a QuotaError that says what was needed, and what was written before is still there', async () => {
     const server = await serve();
-    const browser = await start(BROWSERS[0]);
+    const browser = await borrow(BROWSERS[0]);
     try {
       const tab = await openTab(browser, server);
       await tab.call('begin');

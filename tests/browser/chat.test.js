@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { serve } from '../../examples/chat/serve.js';
-import { BROWSERS, installed, start } from './support.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
 
 const TEMPLATE = '{% for m in messages %}{{ m.role + ": " + m.content + eos_token }}{% endfor %}';
 
@@ -12,7 +13,7 @@ for (const browser of BROWSERS) {
     let server, program, page;
     before(async () => {
       server = await serve({ port: 0 });
-      program = await start(browser);
+      program = await borrow(browser);
       page = await program.newPage();
       await page.goto(`${server.url}`);
     });

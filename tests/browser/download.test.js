@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { openSource } from '../../web/sources.js';
 import { serveFaulty } from '../node/faulty.js';
 import { root } from '../node/support.js';
+import { randomModel } from './random-model.js';
+import { borrow } from './shared.js';
 import { BROWSERS, installed, start } from './support.js';
 
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm' };
@@ -31,17 +32,6 @@ function sources(request, response) {
     () => response.writeHead(404).end(),
   );
   return true;
-}
-
-/** The file of a model with random weights, of several chunks. */
-async function makeModel() {
-  const shape = '256,8,4,2,1024,4000';
-  const reader = await openSource({ kind: 'synthetic', shape, type: 'f16', seed: 1n }, {});
-  const pieces = [];
-  const buffer = new Uint8Array(1 << 20);
-  for (let n; (n = await reader.read(() => buffer)) > 0;) pieces.push(Buffer.from(buffer.slice(0, n)));
-  await reader.close();
-  return Buffer.concat(pieces);
 }
 
 /** Loads a model in a page: the hash of its logits, or the code of the error. */
@@ -92,13 +82,13 @@ for (const browserKind of BROWSERS)
     let bytes, sha256, server, other, browser, expected;
 
     before(async () => {
-      bytes = await makeModel();
+      bytes = await randomModel();
       assert.ok(bytes.length > 3 * CHUNK, `${bytes.length}`);
       sha256 = createHash('sha256').update(bytes).digest('hex');
       server = await serveFaulty(bytes);
       server.elsewhere = sources;
       other = await serveFaulty(bytes);
-      browser = await start(browserKind);
+      browser = await borrow(browserKind);
       const page = await openPage();
       expected = await loadIn(page, server.url, { cache: false, sha256 });
       assert.equal(expected.length, 20, expected);
@@ -212,7 +202,9 @@ for (const browserKind of BROWSERS)
 
     test('survive a server that cuts, stalls and refuses', async () => {
       server.fault = (_, n) =>
-        [{ cutAfter: 300_000 }, { status: 503 }, { status: 429 }, { whole: true }, undefined][n % 5];
+        [{ cutAfter: 300_000 }, { status: 503 }, { status: 429 }, { whole: true }, undefined][
+          n % 5
+        ];
       assert.deepEqual(await loadIn(page, server.url, { cache: true, sha256 }), expected);
     });
   });
@@ -231,7 +223,7 @@ const free = (page) =>
 for (const kind of BROWSERS)
   describe(`a full disk in ${kind.name}`, installed(kind), () => {
     test('is told before the first byte, or done without, and room makes it good', async () => {
-      const bytes = await makeModel();
+      const bytes = await randomModel();
       const server = await serveFaulty(bytes);
       server.elsewhere = sources;
       const MiB = 1 << 20;

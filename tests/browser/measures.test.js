@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { serve } from '../../examples/chat/serve.js';
 import { defaultModel, load } from '../../web/index.js';
-import { BROWSERS, installed, start } from './support.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
 
 const TEXT = 'Once upon a time there was a king who had three sons and a daughter. '.repeat(10);
 
@@ -23,7 +24,7 @@ for (const browser of BROWSERS)
     let page;
     before(async () => {
       server = await serve({ port: 0 });
-      running = await start(browser);
+      running = await borrow(browser);
       page = await running.newPage();
       await page.goto(`${server.url}`);
     });

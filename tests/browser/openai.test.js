@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { serve } from '../../examples/chat/serve.js';
-import { BROWSERS, installed, start } from './support.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
 
 for (const browser of BROWSERS) {
   describe(`in ${browser.name}`, installed(browser), () => {
     let server, program, page;
     before(async () => {
       server = await serve({ port: 0 });
-      program = await start(browser);
+      program = await borrow(browser);
       page = await program.newPage();
       await page.goto(`${server.url}`);
     });

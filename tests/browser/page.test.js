@@ -7,10 +7,11 @@ import { after, before, describe, test } from 'node:test';
 import { serve } from '../../examples/chat/serve.js';
 import { PROMPT, modelPath, native, nativeProgram, needs } from '../node/support.js';
 import { modelWith } from '../node/template-model.js';
-import { BROWSERS, installed, start } from './support.js';
+import { idle, openPage, text, textIs, write } from './page.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
 
 const TOKENS = [1, 450, 29, 3, 77, 500, 12, 1000, 8, 15, 2000, 42, 7, 7, 7, 300, 301, 302, 5, 9];
-const LIMIT = 60_000;
 
 /** The default model with a chat template, as a file. */
 const folder = mkdtempSync(join(tmpdir(), 'halfbyte-page-'));
@@ -26,52 +27,18 @@ before(() =>
 );
 after(() => rmSync(folder, { recursive: true }));
 
-/** Opens the page and waits until the model is there. */
-async function openPage(browser, server) {
-  const page = await browser.newPage();
-  const errors = [];
-  page.on('pageerror', (error) => errors.push(String(error)));
-  page.on('console', (message) => {
-    if (message.type() === 'error') errors.push(message.text());
-  });
-  await page.goto(`${server.url}/examples/chat/`);
-  await page.waitForSelector('#send:not(:disabled)', { timeout: LIMIT });
-  return { page, errors };
-}
-
-/** Puts a message into the box, to be answered with so many tokens. */
-const write = (page, message, length) =>
-  page.evaluate(
-    (value, tokens) => {
-      document.querySelector('#input').value = value;
-      document.querySelector('[name=maxTokens]').value = tokens;
-    },
-    message,
-    length,
-  );
-
-const idle = (page) =>
-  page.waitForFunction(
-    () =>
-      document.querySelector('#messages').getAttribute('aria-busy') === 'false' &&
-      !document.querySelector('#send').disabled,
-    { timeout: LIMIT },
-  );
-
 const shown = (page) =>
   page.$$eval('[role=tabpanel]', (all) => all.filter((panel) => !panel.hidden).map(({ id }) => id));
-
-const text = (page, selector) => page.$eval(selector, (element) => element.textContent);
 
 for (const browserKind of BROWSERS) {
   for (const isolated of [true, false]) {
     const title = `${browserKind.name}, ${isolated ? 'cross-origin isolated' : 'not isolated'}`;
     describe(title, installed(browserKind), () => {
-      let browser, server, page, errors;
+      let browser, server, page, errors, messages;
       before(async () => {
         server = await serve({ isolated });
-        browser = await start(browserKind);
-        ({ page, errors } = await openPage(browser, server));
+        browser = await borrow(browserKind);
+        ({ page, errors, messages } = await openPage(browser, server.url));
       });
       after(async () => {
         await browser?.close();
@@ -89,25 +56,46 @@ for (const browserKind of BROWSERS) {
         const why = await page.$eval('#why', (element) =>
           element.hidden ? '' : element.textContent,
         );
-        assert.equal(/isolated/.test(why), !isolated);
+        assert.equal(/not cross-origin isolated/.test(why), !isolated);
+        assert.equal(/Cross-Origin-Embedder-Policy: require-corp/.test(why), !isolated);
       });
 
       test('tells a story and says how fast', async () => {
         await write(page, PROMPT, 30);
         await page.click('#send');
-        await page.waitForFunction(
-          () => /tokens at/.test(document.querySelector('#status').textContent),
-          { timeout: LIMIT },
-        );
+        await textIs(page, '#status', /tokens at/);
         assert.equal(await text(page, '#messages .user .text'), PROMPT);
         assert.ok((await text(page, '#messages .assistant .text')).length > 20);
         assert.match(await text(page, '#speed'), /^[\d.]+ tokens\/s$/);
       });
 
-      test('writes the same message again when asked to', async () => {
-        await page.click('#messages .again');
+      test('writes an answer anew when asked to, and leaves what stands before it', async () => {
+        await page.$eval('#messages article', (first) => (first.dataset.mark = 'mine'));
+        const busy = await page.evaluate(() => {
+          document.querySelector('#messages .again').click();
+          return document.querySelector('#messages').getAttribute('aria-busy');
+        });
+        assert.equal(busy, 'true');
         await idle(page);
-        assert.equal(await page.$$eval('#messages article', (all) => all.length), 2);
+        assert.deepEqual(
+          await page.$$eval('#messages article', (all) =>
+            all.map(({ dataset }) => dataset.mark ?? ''),
+          ),
+          ['mine', ''], // a reader of screens reads out what is new
+        );
+      });
+
+      test('copies a message', async () => {
+        const copied = await page.evaluate(async () => {
+          let given;
+          navigator.clipboard.writeText = async (value) => (given = value);
+          document.querySelector('#messages .assistant .copy').click();
+          await new Promise((resolve) => setTimeout(resolve));
+          return given;
+        });
+        assert.equal(copied.trimStart(), await text(page, '#messages .assistant .text'));
+        assert.equal(await text(page, '#messages .assistant .copy'), 'Copied');
+        assert.equal(await text(page, '#status'), 'Copied.');
       });
 
       test('stops when told to', async () => {
@@ -115,7 +103,6 @@ for (const browserKind of BROWSERS) {
         await page.click('#send');
         await page.waitForFunction(
           () => document.querySelector('#messages .assistant .text')?.textContent.length > 80,
-          { timeout: LIMIT },
         );
         await page.click('#stop').catch(() => {}); // unless the story has just ended
         await idle(page);
@@ -130,36 +117,78 @@ for (const browserKind of BROWSERS) {
 
       test('moves between its parts by keyboard', async () => {
         await page.focus('#tab-chat');
-        await page.keyboard.press('ArrowRight');
-        assert.deepEqual(await shown(page), ['model']);
-        await page.keyboard.press('ArrowRight');
-        assert.deepEqual(await shown(page), ['measure']);
+        for (const [key, part] of [
+          ['ArrowRight', 'model'],
+          ['ArrowRight', 'measure'],
+          ['ArrowRight', 'chat'],
+          ['End', 'measure'],
+          ['Home', 'chat'],
+        ]) {
+          await page.keyboard.press(key);
+          assert.deepEqual(await shown(page), [part]);
+        }
       });
 
-      test('measures the model and copies the figures', async () => {
-        await page.click('#tab-measure');
-        await page.click('#bench');
-        await page.waitForSelector('#copy:not([hidden])', { timeout: LIMIT });
-        const rows = await page.$$eval('#figures tr', (all) =>
-          all.map((row) => [...row.cells].map((cell) => cell.textContent)),
+      test('is reached by the tab key in the order of its parts, always visibly', async () => {
+        const stops = [];
+        for (let i = 0; i < 8; i++) {
+          await page.keyboard.press('Tab');
+          stops.push(
+            await page.evaluate(() => {
+              const { id, localName, className } = document.activeElement;
+              const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+              const visible = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1;
+              return `${id || className || localName}${visible ? '' : ' (not visible)'}`;
+            }),
+          );
+        }
+        const order = ['messages', 'quiet hint', 'quiet hint', 'input', 'send', 'fresh', 'summary'];
+        assert.deepEqual(stops.slice(0, 7), order);
+      });
+
+      test('hands the focus on when a button goes away', async () => {
+        await write(page, PROMPT, 5);
+        await page.click('#send');
+        await textIs(page, '#status', /5 tokens at/);
+        await idle(page);
+        assert.equal(await page.evaluate(() => document.activeElement.id), 'messages');
+        await page.click('#messages .again');
+        assert.equal(await page.evaluate(() => document.activeElement.id), 'messages');
+        await idle(page);
+        await page.click('#fresh');
+      });
+
+      test('has a name for whatever can be used', async () => {
+        const nameless = await page.evaluate(() =>
+          [...document.querySelectorAll('button, input, textarea, summary, progress, [role]')]
+            .filter((element) => {
+              const named = (element.getAttribute('aria-labelledby') ?? '')
+                .split(' ')
+                .map((id) => document.getElementById(id)?.textContent ?? '');
+              const labels = [...(element.labels ?? [])].map(({ textContent }) => textContent);
+              const own = element.localName === 'textarea' ? '' : element.textContent;
+              const names = [element.ariaLabel ?? '', ...named, ...labels, own];
+              return element.role !== 'status' && !names.some((name) => name.trim());
+            })
+            .map(({ id, outerHTML }) => id || outerHTML),
         );
-        const figures = Object.fromEntries(rows);
-        for (const name of ['Prefill', 'Decode']) assert.match(figures[name], /^[\d.]+ tokens\/s$/);
-        assert.match(figures['Weights read in decoding'], /^[\d.]+ GB\/s$/);
-        assert.match(figures['Products in prefill'], /^[\d.]+ Gop\/s$/);
-        assert.equal(figures.Threads, await text(page, '#threads'));
-        assert.match(await text(page, '#origin'), new RegExp(browserKind.agent));
-        const copied = await page.evaluate(async () => {
-          let given;
-          navigator.clipboard.writeText = async (json) => (given = json);
-          document.querySelector('#copy').click();
-          await new Promise((resolve) => setTimeout(resolve));
-          return given;
-        });
-        const [result] = JSON.parse(copied);
-        assert.ok(result.prefill > 0 && result.decode > 0 && result.firstTokenSeconds > 0);
-        assert.equal(await text(page, '#copy'), 'Copied');
-        assert.equal(await text(page, '#bench'), 'Measure');
+        assert.deepEqual(nameless, []);
+      });
+
+      test('leaves room for the messages on a phone with its settings open', async () => {
+        await page.setViewport({ width: 390, height: 780 });
+        await page.click('#settings summary');
+        const found = await page.evaluate(() => ({
+          messages: document.querySelector('#messages').clientHeight,
+          fields: document.querySelector('.fields').clientHeight,
+          wide: document.scrollingElement.scrollWidth,
+          rolls: document.querySelector('#chat').scrollHeight,
+          room: document.querySelector('#chat').clientHeight,
+        }));
+        assert.ok(found.messages > 250 && found.fields > 100, JSON.stringify(found));
+        assert.ok(found.wide <= 390 && found.rolls <= found.room, JSON.stringify(found));
+        await page.click('#settings summary');
+        await page.setViewport({ width: 900, height: 780 });
       });
 
       test('shows markdown without letting any HTML in', async () => {
@@ -212,7 +241,6 @@ for (const browserKind of BROWSERS) {
         await (await page.$('#file')).uploadFile(templated.path);
         await page.waitForFunction(
           () => document.querySelector('#input').placeholder === 'Write a message',
-          { timeout: LIMIT },
         );
         await page.click('#tab-chat');
         for (const [turn, message] of ['Tell me of the *old* king.', 'And then?'].entries()) {
@@ -220,7 +248,7 @@ for (const browserKind of BROWSERS) {
           await page.click('#send');
           await page.waitForFunction(
             (count) => document.querySelectorAll('#messages article').length === count,
-            { timeout: LIMIT },
+            {},
             2 * (turn + 1),
           );
           await idle(page);
@@ -231,69 +259,23 @@ for (const browserKind of BROWSERS) {
         );
       });
 
-      test('shows the plan of an address before it loads it', async () => {
-        await page.click('#tab-model');
-        await page.$eval(
-          '#source',
-          (element) => (element.value = '/examples/models/tales-5.8m-q4_0.gguf'),
-        );
-        await page.click('#show-plan');
-        await page.waitForSelector('#plan:not([hidden])', { timeout: LIMIT });
-        assert.match(await text(page, '#plan-rows'), /5\.8 M parameters, llama/);
-        assert.match(await text(page, '#plan-verdict'), /^It fits here/);
-        await page.click('#fetch');
-        await page.waitForFunction(
-          () => /ready/.test(document.querySelector('#source-status').textContent),
-          { timeout: LIMIT },
-        );
+      test('says on the console once how a page gets threads, and nothing else', () => {
+        assert.deepEqual(errors, []);
+        assert.equal(messages.length, isolated ? 0 : 1, messages.join());
+        if (!isolated)
+          assert.match(
+            messages[0],
+            /^halfbyte uses one thread only: .*isolated.*Cross-Origin-Opener-Policy/,
+          );
       });
-
-      test('says what suits this device', async () => {
-        await page.click('#advise');
-        await page.waitForFunction(
-          () => /tokens a second|None of/.test(document.querySelector('#advice').textContent),
-          { timeout: LIMIT },
-        );
-      });
-
-      test('tells how well a model foresees a text', async () => {
-        await page.click('#tab-measure');
-        await page.$eval(
-          '#quality-text',
-          (element, value) => (element.value = value),
-          `${PROMPT} lived in a house by the sea. `.repeat(30),
-        );
-        await page.click('#perplexity');
-        await page.waitForFunction(() => document.querySelector('#quality td'), { timeout: LIMIT });
-        assert.match(await text(page, '#quality td'), /^[\d.]+$/);
-      });
-
-      test('takes a file that is picked, and says what is wrong with it', async () => {
-        const input = await page.$('#file');
-        await input.uploadFile(modelPath);
-        await page.waitForFunction(
-          () =>
-            document.querySelector('#model-name').textContent.endsWith('.gguf') &&
-            !document.querySelector('#send').disabled,
-          { timeout: LIMIT },
-        );
-        await input.uploadFile(new URL('../../package.json', import.meta.url).pathname);
-        await page.waitForSelector('#status.failed', { timeout: LIMIT });
-        assert.match(await text(page, '#status'), /GGUF/);
-      });
-
-      test('says nothing on the console', () => assert.deepEqual(errors, []));
 
       test('works without its server after the first visit', async () => {
         await server.close();
         await page.reload({ waitUntil: 'domcontentloaded' });
-        await page.waitForSelector('#send:not(:disabled)', { timeout: LIMIT });
+        await page.waitForSelector('#send:not(:disabled)');
         await write(page, PROMPT, 10);
         await page.click('#send');
-        await page.waitForFunction(
-          () => /10 tokens at/.test(document.querySelector('#status').textContent),
-          { timeout: LIMIT },
-        );
+        await textIs(page, '#status', /10 tokens at/);
       });
     });
   }
