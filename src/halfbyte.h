@@ -718,9 +718,10 @@ typedef struct hb_file_progress {
 const hb_allocator *hb_host_allocator(void);
 
 /* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf
- * is given, all files. The files are read piece by piece, mapped where they can be, and must not be
- * shortened meanwhile. Without an allocator in the options it is hb_host_allocator's memory.
- * `progress` may be NULL; it is told a total of 0 where that is unknown. Errors name the path. */
+ * is given, all files; or from a folder, as hb_source_open has it. The files are read piece by
+ * piece, mapped where they can be, and must not be shortened meanwhile. Without an allocator in the
+ * options it is hb_host_allocator's memory. `progress` may be NULL; it is told a total of 0 where
+ * that is unknown. Errors name the path. */
 hb_status hb_load_file(const char *path, const hb_load_options *options,
                        const hb_file_progress *progress, hb_model **out, hb_error *error);
 
@@ -736,7 +737,16 @@ hb_status hb_file_open(const char *path, hb_file *out, hb_error *error);
 void hb_file_close(hb_file *file);
 
 /* Opens the files of a model (of a split one, the first is given), whatever its architecture, as
- * hb_quantize takes them. The same holds for them as for hb_load_file. */
+ * hb_quantize takes them. The same holds for them as for hb_load_file.
+ *
+ * A folder of Hugging Face counts as one GGUF file: config.json, model.safetensors (or
+ * model.safetensors.index.json and the files beside it that it lists; F32, F16 or BF16),
+ * tokenizer.json or tokenizer.model, and, if they are there, generation_config.json,
+ * tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Its header is made when
+ * it is opened; the tensors stay where they are, and are brought into the order that GGUF has as
+ * they are read: their values are exactly those of the folder, vectors and positions as F32.
+ * HB_UNSUPPORTED names what an architecture does not compute, whether the folder asks for it by a
+ * setting or by a tensor. */
 hb_status hb_source_open(const char *path, hb_source *out, hb_error *error);
 void hb_source_close(hb_source *source);
 /* 1 if `path` leads to one of the files of a source from hb_source_open. */

@@ -36,13 +36,15 @@ typedef struct cli_options {
 /* X(ID, letter or 0, name, argument or NULL, kind, field, least, most, default or NULL, help) */
 #define CLI_OPTION_LIST(X)                                                                         \
   X(MODEL, 'm', "model", "FILE", TEXT, model, 0, 0, NULL,                                          \
-    "the model, a GGUF file (of a split one, the first)")                                          \
+    "the model, a GGUF file (of a split one, the first) or a folder")                              \
   X(PROMPT, 'p', "prompt", "TEXT", TEXT, prompt, 0, 0, NULL, "the text to begin with; - reads it") \
   X(TEXT_FILE, 'f', "file", "TEXT", TEXT, text_file, 0, 0, NULL, "the file with the text")         \
   X(TOKENS, 0, "tokens", "1,2,3", TEXT, tokens, 0, 0, NULL, "the ids of the tokens")               \
   X(OUTPUT, 'o', "output", "OUT", TEXT, output, 0, 0, NULL, "the file to write")                   \
   X(TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0")                                 \
+  X(FLOAT_TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                         \
+    "the type of the matrices: f32 f16 bf16 (default: as they are)")                               \
   X(SHAPE, 0, "shape", "SHAPE", TEXT, shape, 0, 0, NULL,                                           \
     "a known model's name, or its sizes E,L,H,KV,F,V")                                             \
   X(WEIGHTS, 0, "type", "TYPE", TEXT, weights, 0, 0, "q4_0",                                       \

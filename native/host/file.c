@@ -29,9 +29,20 @@ char *hb_host_copy_text(const char *text) {
 }
 
 #ifdef _WIN32
+#include <sys/stat.h>
 
 bool hb_host_same_file(const char *a, const char *b) {
   return _stricmp(a, b) == 0;
+}
+
+bool hb_host_exists(const char *path) {
+  struct _stat64 info;
+  return _stat64(path, &info) == 0;
+}
+
+bool hb_host_is_folder(const char *path) {
+  struct _stat64 info;
+  return _stat64(path, &info) == 0 && (info.st_mode & _S_IFDIR) != 0;
 }
 
 bool hb_host_map(FILE *stream, hb_file *out) {
@@ -88,6 +99,16 @@ bool hb_host_same_file(const char *a, const char *b) {
   struct stat first, second;
   return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
          first.st_ino == second.st_ino;
+}
+
+bool hb_host_exists(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0;
+}
+
+bool hb_host_is_folder(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 #define READ_AT_ONCE ((size_t)1 << 20)

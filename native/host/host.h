@@ -34,4 +34,13 @@ void hb_host_forget(const hb_file *file, uint64_t begin, uint64_t end);
 /* Whether two paths lead to the same existing file. */
 bool hb_host_same_file(const char *a, const char *b);
 
+bool hb_host_exists(const char *path);
+bool hb_host_is_folder(const char *path);
+
+/* What the context of every source from hb_source_open begins with. */
+typedef struct hb_host_source {
+  void (*close)(void *context);
+  bool (*includes)(const void *context, const char *path);
+} hb_host_source;
+
 #endif

@@ -1,6 +1,7 @@
 /* Models from files: a loader fed with their bytes, shard by shard. */
 #include "shards.h"
 #include "stream.h"
+#include "gguf/gguf.h"
 
 #include <stdlib.h>
 
@@ -66,9 +67,48 @@ static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_
   return HB_OK;
 }
 
+/* ---- Folders, which are read as the one GGUF file that they stand for ---- */
+
+#define PIECE ((size_t)1 << 20)
+
+static hb_status feed_source(load_job *job, const hb_source *source, uint8_t *piece,
+                             hb_error *error) {
+  uint64_t start = hb_gguf_shard_data_start(source->gguf, 0);
+  job->total = start + hb_gguf_data_bytes(source->gguf);
+  HB_TRY(hb_loader_begin_file(job->loader, job->total, error));
+  while (job->done < job->total) {
+    uint64_t left = job->total - job->done;
+    size_t count = left < PIECE ? (size_t)left : PIECE;
+    HB_TRY(source->read(source->context, 0, job->done, piece, count, error));
+    HB_TRY(hb_loader_feed(job->loader, piece, count, error));
+    job->done += count;
+    const hb_file_progress *p = job->progress;
+    if (p && p->report && p->report(p->context, job->done, job->total))
+      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "loading was stopped");
+    if (job->header_only && hb_loader_state(job->loader).header_done) break;
+  }
+  return HB_OK;
+}
+
+static hb_status feed_folder(load_job *job, const char *path, hb_error *error) {
+  hb_source source;
+  HB_TRY(hb_source_open(path, &source, error));
+  uint8_t *piece = malloc(PIECE);
+  hb_status status;
+  if (piece)
+    status = hb_host_name_path(error, path, feed_source(job, &source, piece, error));
+  else
+    status =
+        hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to read %s", hb_host_short_path(path));
+  free(piece);
+  hb_source_close(&source);
+  return status;
+}
+
 /* Feeds the loader of the job all that the options ask for. */
 static hb_status load(load_job *job, const char *path, hb_error *error) {
   shard_set set;
+  if (hb_host_is_folder(path)) return feed_folder(job, path, error);
   HB_TRY(hb_shards_find(path, &set, error));
   char *name = malloc(set.name_capacity);
   if (!name) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a path");

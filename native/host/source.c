@@ -1,10 +1,12 @@
 /* The files of a model, kept open, whatever it is: for quantizing it or looking into it. */
 #include "shards.h"
 #include "gguf/gguf.h"
+#include "import/folder.h"
 
 #include <stdlib.h>
 
 typedef struct files {
+  hb_host_source source; /* first */
   hb_gguf *gguf;
   uint32_t count;
   char *name; /* of the file at hand */
@@ -44,7 +46,8 @@ static hb_status open_files(files *f, hb_error *error) {
   return hb_host_name_path(error, f->path, hb_gguf_check_complete(f->gguf, error));
 }
 
-static void close_files(files *f) {
+static void close_files(void *context) {
+  files *f = context;
   if (!f) return;
   for (uint32_t i = 0; i < f->count; i++) hb_file_close(&f->file[i]);
   hb_gguf_destroy(f->gguf);
@@ -53,13 +56,22 @@ static void close_files(files *f) {
   free(f);
 }
 
-hb_status hb_source_open(const char *path, hb_source *out, hb_error *error) {
-  *out = (hb_source){0};
+static bool is_one_of_files(const void *context, const char *path) {
+  const files *f = context;
+  for (uint32_t i = 0; i < f->count; i++) {
+    hb_shards_name(&f->set, i, f->name);
+    if (hb_host_same_file(f->name, path)) return true;
+  }
+  return false;
+}
+
+static hb_status open_gguf(const char *path, hb_source *out, hb_error *error) {
   shard_set set;
   HB_TRY(hb_shards_find(path, &set, error));
   files *f = calloc(1, sizeof *f + set.count * sizeof f->file[0]);
   hb_status status = HB_MEMORY;
   if (f) {
+    f->source = (hb_host_source){close_files, is_one_of_files};
     f->path = hb_host_copy_text(path);
     f->name = malloc(set.name_capacity);
   }
@@ -76,16 +88,18 @@ hb_status hb_source_open(const char *path, hb_source *out, hb_error *error) {
   return HB_OK;
 }
 
+hb_status hb_source_open(const char *path, hb_source *out, hb_error *error) {
+  *out = (hb_source){0};
+  return hb_host_is_folder(path) ? hb_folder_open(path, out, error) : open_gguf(path, out, error);
+}
+
 void hb_source_close(hb_source *source) {
-  close_files(source->context);
+  hb_host_source *s = source->context;
+  if (s) s->close(s);
   *source = (hb_source){0};
 }
 
 int hb_source_includes(const hb_source *source, const char *path) {
-  const files *f = source->context;
-  for (uint32_t i = 0; f && i < f->count; i++) {
-    hb_shards_name(&f->set, i, f->name);
-    if (hb_host_same_file(f->name, path)) return 1;
-  }
-  return 0;
+  const hb_host_source *s = source->context;
+  return s && s->includes(s, path);
 }

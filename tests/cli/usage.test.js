@@ -5,8 +5,8 @@ import test from 'node:test';
 import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
-  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'synth',
-  'bench', 'selftest',
+  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'convert',
+  'synth', 'bench', 'selftest',
 ];
 
 test('--help names every command', () => {
@@ -76,6 +76,7 @@ const wrong = [
   [['perplexity', '-m', 'x'], /perplexity needs -f TEXT/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
+  [['convert', 'in'], /convert needs DIR OUT/],
   [['synth', '-o', 'out'], /synth needs --shape SHAPE/],
   [['synth', '--shape', 'smollm2-135m'], /synth needs -o OUT/],
   [['synth', '--shape', 'gpt-5', '-o', 'out'], /shape gpt-5: the embedding length is not followed/],
