@@ -156,9 +156,23 @@ typedef struct hb_parallel {
   X(Q1_0, 41, 128, 18, 0)                                                                          \
   X(Q2_0, 42, 64, 18, 0)
 
+/* X(NAME, id, values a block, bytes a block, blocks that share, bytes that they share). Types of
+ * halfbyte's own, for what no type of GGUF can hold. A GGUF file cannot name them: there they are
+ * tensors of I8, described by keys (src/quant/private.h). A row is made of its blocks, and before
+ * each so many of them, or what the row has left, of the bytes that those share; 0: all of a row.
+ */
+#define HB_PRIVATE_TYPE_LIST(X)                                                                    \
+  X(NF4, 65536, 64, 33, 4, 2)                                                                      \
+  X(FP4, 65537, 64, 33, 4, 2)                                                                      \
+  X(TABLE4, 65538, 32, 16, 0, 18)                                                                  \
+  X(TABLE3, 65539, 32, 12, 0, 10)
+
 typedef enum hb_type {
 #define HB_TYPE_ENUM(name, id, block, bytes, supported) HB_TYPE_##name = id,
   HB_TYPE_LIST(HB_TYPE_ENUM)
+#undef HB_TYPE_ENUM
+#define HB_TYPE_ENUM(name, id, block, bytes, sharing, shared) HB_TYPE_##name = id,
+      HB_PRIVATE_TYPE_LIST(HB_TYPE_ENUM)
 #undef HB_TYPE_ENUM
 } hb_type;
 

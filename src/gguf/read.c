@@ -178,7 +178,7 @@ static hb_status check_dims(const hb_tensor *t, uint64_t record, hb_error *error
 static hb_status measure(hb_tensor *t, uint64_t record, hb_error *error) {
   const hb_type_traits *traits = hb_traits(t->type);
   uint64_t rows = t->dims[1] * t->dims[2] * t->dims[3], row_bytes = 0;
-  if (!traits)
+  if (!traits || hb_type_is_private(t->type))
     return hb_fail(error, HB_UNSUPPORTED, record, "tensor %S has the unknown type %u", t->name,
                    (uint64_t)(uint32_t)t->type);
   if (t->dims[0] % traits->block_values != 0)

@@ -238,7 +238,7 @@ hb_status hb_gguf_writer_add_tensor(hb_gguf_writer *w, hb_string name, hb_type t
                    (uint64_t)HB_GGUF_MAX_TENSORS);
   tensor t = {.name_length = (uint32_t)name.length, .type = type, .dim_count = dim_count};
   memcpy(t.name, name.data, name.length);
-  bool fits = hb_row_bytes(type, dims[0], &t.bytes);
+  bool fits = !hb_type_is_private(type) && hb_row_bytes(type, dims[0], &t.bytes);
   for (uint32_t d = 0; d < dim_count; d++) {
     t.dims[d] = dims[d];
     fits = fits && dims[d] > 0 && (d == 0 || hb_mul_u64(t.bytes, dims[d], &t.bytes));

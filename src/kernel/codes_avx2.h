@@ -25,6 +25,10 @@ HB_INLINE rowf rowf_splat(float a) {
   return _mm256_set1_ps(a);
 }
 
+HB_INLINE rowf rowf_load(const uint8_t *from) {
+  return _mm256_loadu_ps((const float *)(const void *)from);
+}
+
 HB_INLINE rowf rowf_f16(const uint8_t *from) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
 }
@@ -127,6 +131,19 @@ HB_INLINE rowb rowb_signed(rowb a) {
 HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
   __m128i values = _mm_loadu_si128((const __m128i *)(const void *)table);
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), a);
+}
+
+/* Levels of the rows k and 4 + k: in each half of the register those of its row. */
+HB_INLINE rowb lookup_half(rowb a, const uint8_t *tables, size_t row, size_t k) {
+  return _mm256_shuffle_epi8(rowb_load(tables + 64 * k + 4 * row), a);
+}
+
+HB_INLINE rowb rowb_lookup_rows(rowb a, const uint8_t *tables, size_t row) {
+  rowb r01 =
+      _mm256_blend_epi32(lookup_half(a, tables, row, 0), lookup_half(a, tables, row, 1), 0xaa);
+  rowb r23 =
+      _mm256_blend_epi32(lookup_half(a, tables, row, 2), lookup_half(a, tables, row, 3), 0xaa);
+  return _mm256_blend_epi32(r01, r23, 0xcc);
 }
 
 HB_INLINE rowx rowx_load(const activation *x, int at) {

@@ -20,6 +20,10 @@ HB_INLINE rowf rowf_splat(float a) {
   return _mm512_set1_ps(a);
 }
 
+HB_INLINE rowf rowf_load(const uint8_t *from) {
+  return _mm512_loadu_ps(from);
+}
+
 HB_INLINE rowf rowf_f16(const uint8_t *from) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
 }
@@ -122,6 +126,15 @@ HB_INLINE rowb rowb_signed(rowb a) {
 HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
   __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table));
   return _mm512_shuffle_epi8(rowb_signed(values), a);
+}
+
+/* Each quarter of the register has four rows: they take turns. */
+HB_INLINE rowb rowb_lookup_rows(rowb a, const uint8_t *tables, size_t row) {
+  (void)row; /* 0 */
+  rowb r = _mm512_shuffle_epi8(rowb_signed(rowb_load(tables)), a);
+  r = _mm512_mask_shuffle_epi8(r, 0x00f000f000f000f0, rowb_signed(rowb_load(tables + 64)), a);
+  r = _mm512_mask_shuffle_epi8(r, 0x0f000f000f000f00, rowb_signed(rowb_load(tables + 128)), a);
+  return _mm512_mask_shuffle_epi8(r, 0xf000f000f000f000, rowb_signed(rowb_load(tables + 192)), a);
 }
 
 HB_INLINE rowx rowx_load(const activation *x, int at) {

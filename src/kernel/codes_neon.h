@@ -22,6 +22,10 @@ HB_INLINE rowf rowf_splat(float a) {
   return vdupq_n_f32(a);
 }
 
+HB_INLINE rowf rowf_load(const uint8_t *from) {
+  return vld1q_f32((const float *)(const void *)from);
+}
+
 HB_INLINE rowf rowf_f16(const uint8_t *from) {
   return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(from)));
 }
@@ -114,6 +118,16 @@ HB_INLINE rowb rowb_signed(rowb a) {
 
 HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
   return vreinterpretq_u8_s8(vqtbl1q_s8(vld1q_s8(table), a));
+}
+
+/* One lookup in the tables of all four rows, 64 bytes. */
+HB_INLINE rowb rowb_lookup_rows(rowb a, const uint8_t *tables, size_t row) {
+  const uint8_t *first = tables + 4 * row;
+  uint8x16x4_t four = {
+      {vld1q_u8(first), vld1q_u8(first + 64), vld1q_u8(first + 128), vld1q_u8(first + 192)}};
+  uint8x16_t own = vreinterpretq_u8_u64(
+      vcombine_u64(vcreate_u64(0x1010101000000000), vcreate_u64(0x3030303020202020)));
+  return vqtbl4q_u8(four, vorrq_u8(a, own));
 }
 
 HB_INLINE rowx rowx_load(const activation *x, int at) {

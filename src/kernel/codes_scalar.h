@@ -40,6 +40,12 @@ HB_INLINE rowf rowf_splat(float a) {
   return a;
 }
 
+HB_INLINE rowf rowf_load(const uint8_t *from) {
+  rowf r;
+  memcpy(&r, from, 4);
+  return r;
+}
+
 HB_INLINE rowf rowf_f16(const uint8_t *from) {
   return hb_f32_of_f16(hb_load_u16(from));
 }
@@ -137,6 +143,11 @@ HB_INLINE rowb rowb_signed(rowb a) {
 HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
   for (int j = 0; j < 4; j++) a.at[j] = (uint8_t)table[a.at[j]];
   return a;
+}
+
+/* The same with a table for each of the rows from `row` on, as a group of TABLES has them. */
+HB_INLINE rowb rowb_lookup_rows(rowb a, const uint8_t *tables, size_t row) {
+  return rowb_lookup(a, (const int8_t *)tables + 64 * (row % 4) + 16 * (row / 4));
 }
 
 /* q[4 * at] .. q[4 * at + 3] */

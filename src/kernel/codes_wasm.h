@@ -20,6 +20,10 @@ HB_INLINE rowf rowf_splat(float a) {
   return wasm_f32x4_splat(a);
 }
 
+HB_INLINE rowf rowf_load(const uint8_t *from) {
+  return wasm_v128_load(from);
+}
+
 HB_INLINE rowf rowf_f16(const uint8_t *from) {
   return load4_f16((const uint16_t *)(const void *)from);
 }
@@ -126,6 +130,12 @@ HB_INLINE rowb rowb_or_bits(rowb codes, rowb bits, int left, int mask) {
 
 HB_INLINE rowb rowb_signed(rowb a) {
   return a;
+}
+
+/* Lane k of vector k, by blends. */
+HB_INLINE rowb own_lanes(rowb a, rowb b, rowb c, rowb d) {
+  v128_t ab = wasm_i32x4_shuffle(a, b, 0, 5, 2, 7), cd = wasm_i32x4_shuffle(c, d, 0, 5, 2, 7);
+  return wasm_i32x4_shuffle(ab, cd, 0, 1, 6, 7);
 }
 
 HB_INLINE rowsum rowsum_begin(rowi first) {

@@ -33,6 +33,12 @@ HB_INLINE rowb rowb_lookup(rowb a, const int8_t *table) {
   return wasm_i8x16_swizzle(wasm_v128_load(table), a);
 }
 
+HB_INLINE rowb rowb_lookup_rows(rowb a, const uint8_t *tables, size_t row) {
+  const int8_t *first = (const int8_t *)tables + 4 * row;
+  return own_lanes(rowb_lookup(a, first), rowb_lookup(a, first + 64), rowb_lookup(a, first + 128),
+                   rowb_lookup(a, first + 192));
+}
+
 HB_INLINE rowx rowx_load(const activation *x, int at) {
   return (rowx){wasm_v128_load32_splat(x->q + 4 * at), wasm_v128_load32_splat(x->q + 4 * at + 2)};
 }

@@ -1,6 +1,7 @@
 #include "kernel/pack_rows.h"
 
 #include "base/half.h"
+#include "quant/quant.h"
 
 /* The rows of a group: `blocks` GGUF blocks each. */
 typedef struct strip {
@@ -40,6 +41,43 @@ STRIP_PACKER(iq4_xs)
 STRIP_PACKER(tq1_0)
 STRIP_PACKER(tq2_0)
 
+/* Rows that share more than a block: each as a whole. */
+static void pack_levels(const strip *s, const int8_t *levels) {
+  const hb_packing p = {HB_LEVELS_BLOCK, HB_SCALING_F32, HB_CODES_LEVELS, 0};
+  uint8_t *blocks = s->out + hb_packing_start(p);
+  memset(s->out, 0, hb_packing_start(p));
+  memcpy(s->out, levels, 16);
+  for (size_t row = 0; row < s->rows; row++)
+    row_levels(s->in + row * s->row_bytes, blocks, row, s->blocks);
+}
+
+static void pack_nf4(const strip *s) {
+  pack_levels(s, hb_nf4_levels);
+}
+
+static void pack_fp4(const strip *s) {
+  pack_levels(s, hb_fp4_levels);
+}
+
+HB_INLINE void pack_table(const strip *s, size_t levels, row_packer *pack_row) {
+  const hb_packing p = {HB_BLOCK, HB_SCALING_ROW, HB_CODES_TABLES, 0};
+  memset(s->out, 0, hb_packing_start(p));
+  for (size_t row = 0; row < s->rows; row++)
+    row_table(s->in + row * s->row_bytes, s->out, row, levels);
+  strip codes = *s;
+  codes.in += HB_TABLE_LEVELS + levels;
+  codes.out += hb_packing_start(p);
+  for (size_t i = 0; i < s->blocks; i++) pack_block(&codes, i, pack_row);
+}
+
+static void pack_table4(const strip *s) {
+  pack_table(s, HB_TABLE4_COUNT, row_table4);
+}
+
+static void pack_table3(const strip *s) {
+  pack_table(s, HB_TABLE3_COUNT, row_table3);
+}
+
 /* ---- Types --------------------------------------------------------------------------------- */
 
 typedef struct type_layout {
@@ -65,6 +103,10 @@ static const type_layout layouts[] = {
     {HB_TYPE_TQ1_0, 256, 54, HB_PACKING_Q4_0, pack_tq1_0},
     {HB_TYPE_TQ2_0, 256, 66, HB_PACKING_Q4_0, pack_tq2_0},
     {HB_TYPE_MXFP4, 32, 17, HB_PACKING_MXFP4, pack_mxfp4},
+    {HB_TYPE_NF4, 64, 33, HB_PACKING_LEVELS, pack_nf4},
+    {HB_TYPE_FP4, 64, 33, HB_PACKING_LEVELS, pack_fp4},
+    {HB_TYPE_TABLE4, 32, 16, HB_PACKING_TABLES, pack_table4},
+    {HB_TYPE_TABLE3, 32, 12, HB_PACKING_TABLES, pack_table3},
 };
 
 static const hb_packing packings[HB_PACKING_COUNT] = {
@@ -110,8 +152,8 @@ bool hb_packed_size(hb_type type, uint64_t rows, uint64_t cols, uint64_t *bytes)
   if (!layout || cols % layout->block_values != 0) return false;
   const hb_packing p = packings[layout->packing];
   uint64_t groups = (rows + HB_GROUP - 1) / HB_GROUP;
-  return hb_mul_u64(groups, cols / p.values, bytes) &&
-         hb_mul_u64(*bytes, hb_packing_block(p), bytes);
+  return hb_mul_u64(cols / p.values, hb_packing_block(p), bytes) &&
+         hb_add_u64(*bytes, hb_packing_start(p), bytes) && hb_mul_u64(*bytes, groups, bytes);
 }
 
 /* ---- Packed blocks ------------------------------------------------------------------------- */
@@ -149,11 +191,36 @@ static float f32_of_e8m0(uint8_t e) {
   return hb_f32_of_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
+static float f32_at(const uint8_t *at) {
+  return hb_f32_of_bits(hb_load_u32(at));
+}
+
+static float get_factor(hb_packing p, const uint8_t *group, const uint8_t *block, size_t row) {
+  switch (p.scaling) {
+  case HB_SCALING_E8M0: return f32_of_e8m0(block[row]);
+  case HB_SCALING_F32: return f32_at(block + 4 * row);
+  case HB_SCALING_ROW: return f32_at(group + 4 * row);
+  default: return f16_at(block + 2 * row);
+  }
+}
+
+/* What the codes of a row index, or NULL. */
+static const int8_t *get_levels(hb_packing p, const uint8_t *group, size_t row) {
+  switch (p.codes) {
+  case HB_CODES_IQ4: return hb_iq4_values;
+  case HB_CODES_E2M1: return hb_e2m1_values;
+  case HB_CODES_LEVELS: return (const int8_t *)group;
+  case HB_CODES_TABLES: return (const int8_t *)group + HB_TABLES_AT + hb_table_at(row);
+  default: return NULL;
+  }
+}
+
 /* The 32 values of a part: factor[half] * q + addend[half]. */
-static void get_part(hb_packing p, const uint8_t *block, size_t index, size_t row, float *out) {
+static void get_part(hb_packing p, const uint8_t *group, const uint8_t *block, size_t index,
+                     size_t row, float *out) {
   const uint8_t *scales = block + hb_packing_header(p) + index * hb_packing_part(p);
   const uint8_t s[2] = {scales[row], scales[HB_GROUP + row]};
-  float d = p.scaling == HB_SCALING_E8M0 ? f32_of_e8m0(block[row]) : f16_at(block + 2 * row);
+  float d = get_factor(p, group, block, row);
   float m = f16_at(block + 2 * HB_GROUP + 2 * row);
   float factor[2] = {d, d};
   float addend[2] = {0.0f, 0.0f};
@@ -181,13 +248,13 @@ static void get_part(hb_packing p, const uint8_t *block, size_t index, size_t ro
   default: has_addend = false; break;
   }
 
+  const int8_t *levels = get_levels(p, group, row);
   uint8_t codes[32];
   get_codes(p.codes, scales + hb_packing_scales(p), row, codes);
   for (size_t i = 0; i < 32; i++) {
     int q = codes[i] - p.offset;
     if (p.codes == HB_CODES_BYTES) q = (int8_t)codes[i];
-    if (p.codes == HB_CODES_IQ4) q = hb_iq4_values[codes[i]];
-    if (p.codes == HB_CODES_E2M1) q = hb_e2m1_values[codes[i]];
+    if (levels) q = levels[codes[i]];
     /* Without a min nothing may be added: -0 + 0 is +0. */
     out[i] = factor[i / 16] * (float)q;
     if (has_addend) out[i] += addend[i / 16];
@@ -207,16 +274,18 @@ void hb_pack_group(const hb_matrix *m, size_t group, const void *raw) {
 
   const type_layout *layout = layout_of(m->type);
   const hb_packing p = packings[layout->packing];
+  uint64_t row_bytes, group_bytes = hb_packing_group(p, m->cols);
+  hb_row_bytes(m->type, m->cols, &row_bytes);
   strip s = {
       .in = in,
-      .row_bytes = m->cols / layout->block_values * layout->block_bytes,
+      .row_bytes = (size_t)row_bytes,
       .block_bytes = layout->block_bytes,
       .rows = rows,
       .blocks = m->cols / layout->block_values,
       .packed_bytes = hb_packing_block(p) * (layout->block_values / p.values),
   };
-  s.out = m->data + group * s.blocks * s.packed_bytes;
-  if (rows < HB_GROUP) memset(s.out, 0, s.blocks * s.packed_bytes);
+  s.out = m->data + group * group_bytes;
+  if (rows < HB_GROUP) memset(s.out, 0, group_bytes);
   layout->pack(&s);
 }
 
@@ -236,7 +305,8 @@ void hb_unpack_row(const hb_matrix *m, size_t row, float *out) {
 
   const hb_packing p = packings[layout_of(m->type)->packing];
   size_t block_bytes = hb_packing_block(p), parts = p.values / HB_BLOCK;
-  const uint8_t *in = m->data + row / HB_GROUP * (cols / p.values) * block_bytes;
+  const uint8_t *group = m->data + row / HB_GROUP * hb_packing_group(p, cols);
+  const uint8_t *in = group + hb_packing_start(p);
   for (size_t i = 0; i < cols / HB_BLOCK; i++)
-    get_part(p, in + i / parts * block_bytes, i % parts, row % HB_GROUP, out + i * HB_BLOCK);
+    get_part(p, group, in + i / parts * block_bytes, i % parts, row % HB_GROUP, out + i * HB_BLOCK);
 }

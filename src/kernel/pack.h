@@ -2,10 +2,12 @@
  * The packed form of quantized weights: 16 rows of a matrix interleaved, the same bytes for every
  * ISA. Nothing of a block is lost or recomputed; its fields are only moved.
  *
- * A group (16 rows) is an array of blocks along the columns. A block holds 32 or 256 values of each
- * of the 16 rows: first what all of them share, then one part for every 32 values.
+ * A group (16 rows) is an array of blocks along the columns, before which may stand what all of
+ * them share. A block holds 32 or 256 values of each of the 16 rows: first what all of them share,
+ * then one part for every 32 values.
  *
  *   block of 32   | header            | codes 0..31 |
+ *   block of 64   | header            | codes 0..31 | codes 32..63 |
  *   block of 256  | header            | part 0: scales, codes 0..31 | ... | part 7 |
  *
  * Headers and scales are arrays over the rows:
@@ -13,6 +15,8 @@
  *   scaling    header              scales of a part            value of code q
  *   F16        f16 d[16]           -                           d * q
  *   F16_MIN    f16 d[16], m[16]    -                           d * q + m
+ *   F32        f32 d[16]           -                           d * q
+ *   ROW        -                   -                           d * q, f32 d[16] begins the group
  *   E8M0       u8 e[16]            -                           2^(e - 128) * q
  *   ONE        f16 d[16]           i8 s[16]                    (d * s) * q
  *   ONE_MIN    f16 d[16], m[16]    u8 s[16], u8 t[16]          (d * s) * q - (m * t)
@@ -36,6 +40,9 @@
  *   BYTES    8 chunks of int8: byte j of a row in chunk c is value 4c + j
  *   IQ4      NIBBLES that index hb_iq4_values
  *   E2M1     NIBBLES that index hb_e2m1_values (twice the value)
+ *   LEVELS   NIBBLES that index i8 level[16], with which the group begins (64 bytes)
+ *   TABLES   NIBBLES that index the row's own levels, i8 level[4][4][16] behind the group's d:
+ *            those of row 4i + k are level[k][i]
  *
  * Codes are stored unsigned; `offset` is subtracted from them to get q.
  */
@@ -46,6 +53,8 @@
 
 typedef enum hb_scaling {
   HB_SCALING_F16,
+  HB_SCALING_F32,
+  HB_SCALING_ROW,
   HB_SCALING_F16_MIN,
   HB_SCALING_E8M0,
   HB_SCALING_ONE,
@@ -60,11 +69,14 @@ typedef enum hb_codes {
   HB_CODES_SIX,
   HB_CODES_BYTES,
   HB_CODES_IQ4,
-  HB_CODES_E2M1
+  HB_CODES_E2M1,
+  HB_CODES_LEVELS,
+  HB_CODES_TABLES
 } hb_codes;
 
 /* X(NAME, values a block, scaling, codes, offset): one packing for each type of that name. The
- * ternary types TQ1_0 and TQ2_0 become Q4_0, their d repeated for every 32 values. */
+ * ternary types TQ1_0 and TQ2_0 become Q4_0, their d repeated for every 32 values. LEVELS is that
+ * of NF4 and FP4, their d and s multiplied, which is exact; TABLES that of TABLE4 and TABLE3. */
 #define HB_PACKING_LIST(X)                                                                         \
   X(Q4_0, 32, F16, NIBBLES, 8)                                                                     \
   X(Q4_1, 32, F16_MIN, NIBBLES, 0)                                                                 \
@@ -78,7 +90,9 @@ typedef enum hb_codes {
   X(Q4_K, 256, ONE_MIN, NIBBLES, 0)                                                                \
   X(Q5_K, 256, ONE_MIN, FIVE, 0)                                                                   \
   X(Q6_K, 256, TWO, SIX, 32)                                                                       \
-  X(IQ4_XS, 256, ONE, IQ4, 0)
+  X(IQ4_XS, 256, ONE, IQ4, 0)                                                                      \
+  X(LEVELS, 64, F32, LEVELS, 0)                                                                    \
+  X(TABLES, 32, ROW, TABLES, 0)
 
 typedef enum hb_packing_id {
 #define HB_PACKING_ENUM(name, values, scaling, codes, offset) HB_PACKING_##name,
@@ -100,12 +114,25 @@ static const int8_t hb_e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3
 
 /* Sizes in bytes. Constant wherever the packing is. */
 
+enum { HB_TABLES_AT = 4 * HB_GROUP }; /* where the tables of TABLES begin in a group */
+
+/* What stands before a group's blocks. */
+static inline size_t hb_packing_start(hb_packing p) {
+  switch (p.codes) {
+  case HB_CODES_LEVELS: return 64;
+  case HB_CODES_TABLES: return HB_TABLES_AT + 16 * HB_GROUP;
+  default: return 0;
+  }
+}
+
 static inline size_t hb_packing_header(hb_packing p) {
   switch (p.scaling) {
   case HB_SCALING_F16_MIN:
   case HB_SCALING_ONE_MIN:
   case HB_SCALING_TWO_MIN: return 4 * HB_GROUP;
+  case HB_SCALING_F32: return 4 * HB_GROUP;
   case HB_SCALING_E8M0: return HB_GROUP;
+  case HB_SCALING_ROW: return 0;
   default: return 2 * HB_GROUP;
   }
 }
@@ -135,6 +162,16 @@ static inline size_t hb_packing_part(hb_packing p) {
 
 static inline size_t hb_packing_block(hb_packing p) {
   return hb_packing_header(p) + p.values / HB_BLOCK * hb_packing_part(p);
+}
+
+/* A group of rows of `cols` values. */
+static inline size_t hb_packing_group(hb_packing p, size_t cols) {
+  return hb_packing_start(p) + cols / p.values * hb_packing_block(p);
+}
+
+/* Where the levels of a row of a group stand behind HB_TABLES_AT. */
+static inline size_t hb_table_at(size_t row) {
+  return 64 * (row % 4) + 16 * (row / 4);
 }
 
 /* The packing of a quantized type; false if the type has none. */

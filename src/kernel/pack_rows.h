@@ -12,6 +12,9 @@
 #include "kernel/isa.h"
 #include "kernel/pack.h"
 
+#include "base/half.h"
+#include "quant/private.h"
+
 /* The same number in each byte of a word. */
 #define HB_BYTES(x) (UINT64_C(0x0101010101010101) * (x))
 
@@ -215,6 +218,57 @@ HB_INLINE void row_iq4_xs(const uint8_t *in, uint8_t *out, size_t row) {
     at[row] = (uint8_t)((low >> 4 * p & 15) + ((high >> 2 * p & 3) << 4) - 32);
     put_nibbles(at + HB_GROUP + 4 * row, in + 8 + 16 * p);
   }
+}
+
+/* ---- halfbyte's own types (quant/levels.c): a row at a time, as its blocks share something ------
+ */
+
+HB_INLINE void put_factor(uint8_t *out, size_t row, float factor) {
+  memcpy(out + 4 * row, &factor, 4);
+}
+
+/* Super-blocks of up to 4 blocks of 64 values: d, s[4], qs[4][2][16]. `in` is the row, `out` the
+ * first packed block. */
+HB_INLINE void row_levels(const uint8_t *in, uint8_t *out, size_t row, size_t blocks) {
+  const size_t block = 4 * HB_GROUP + 2 * 4 * CHUNK;
+  while (blocks > 0) {
+    size_t count = blocks < HB_LEVELS_BLOCKS ? blocks : HB_LEVELS_BLOCKS;
+    const uint8_t *scales = in + 2, *codes = scales + count;
+    float d = hb_f32_of_f16(hb_load_u16(in));
+    for (size_t b = 0; b < count; b++, out += block, codes += HB_LEVELS_CODES) {
+      uint8_t *at = out + 4 * HB_GROUP + 4 * row;
+      put_factor(out, row, d * (float)scales[b]);
+      put_nibbles(at, codes);
+      put_nibbles(at + 4 * CHUNK, codes + 16);
+    }
+    in = codes;
+    blocks -= count;
+  }
+}
+
+/* d, level[levels], to where a group begins */
+HB_INLINE void row_table(const uint8_t *in, uint8_t *out, size_t row, size_t levels) {
+  put_factor(out, row, hb_f32_of_f16(hb_load_u16(in)));
+  memcpy(out + HB_TABLES_AT + hb_table_at(row), in + HB_TABLE_LEVELS, levels);
+}
+
+/* qs[16] */
+HB_INLINE void row_table4(const uint8_t *in, uint8_t *out, size_t row) {
+  put_nibbles(out + 4 * row, in);
+}
+
+/* low[8], high[4]: bits 2k, 2k + 1 of byte j of low are those of code 8k + j, whose bit 2 is bit j
+ * of byte k of high. */
+HB_INLINE void row_table3(const uint8_t *in, uint8_t *out, size_t row) {
+  uint64_t low = two_words_at(in), codes[4];
+  for (size_t k = 0; k < 4; k++) {
+    /* In byte j only bit j is left, and moved to bit 0. */
+    uint64_t bits = HB_BYTES(in[8 + k]) & UINT64_C(0x8040201008040201);
+    uint64_t high = (bits + HB_BYTES(0x7f)) >> 7 & HB_BYTES(1);
+    codes[k] = (low >> 2 * k & HB_BYTES(3)) | high << 2;
+  }
+  put_two_words(out + 4 * row, 0, codes[0] | codes[2] << 4);
+  put_two_words(out + 4 * row, 2, codes[1] | codes[3] << 4);
 }
 
 /* ---- Types of 2 and 3 bits, through a byte for every code ---------------------------------------

@@ -188,20 +188,40 @@ static uint16_t next_scale(workspace *w) {
   return (uint16_t)((next_u32(w) & 0x83ff) | 0x2400);
 }
 
+static void random_f32_scales(workspace *w, uint8_t *out) {
+  for (size_t row = 0; row < HB_GROUP; row++) {
+    float scale = hb_f32_of_f16(next_scale(w));
+    memcpy(out + 4 * row, &scale, 4);
+  }
+}
+
+static void random_header(workspace *w, hb_packing p, uint8_t *header) {
+  if (p.scaling == HB_SCALING_F32) {
+    random_f32_scales(w, header);
+    return;
+  }
+  for (size_t i = 0; i < hb_packing_header(p); i += 2) {
+    if (p.scaling == HB_SCALING_E8M0)
+      memset(header + i, 118 + (int)(next_u32(w) % 6), 2);
+    else
+      hb_store_u16(header + i, next_scale(w));
+  }
+}
+
 /* Random weights in the packed form itself, so that this needs no block format: random bytes, with
- * sensible numbers where a block has its f16 or E8M0 scales. */
+ * sensible numbers where the scales are that are no integers. */
 static void random_packed(workspace *w, hb_matrix *m) {
   for (size_t i = 0; i < m->bytes; i++) m->data[i] = (uint8_t)(next_u32(w) >> 8);
   hb_packing_id id;
   hb_packing p;
   if (!hb_packing_of(m->type, &id, &p)) return;
-  for (size_t at = 0; at < m->bytes; at += hb_packing_block(p))
-    for (size_t i = 0; i < hb_packing_header(p); i += 2) {
-      if (p.scaling == HB_SCALING_E8M0)
-        memset(m->data + at + i, 118 + (int)(next_u32(w) % 6), 2);
-      else
-        hb_store_u16(m->data + at + i, next_scale(w));
-    }
+  for (size_t g = 0; g < hb_group_count(m); g++) {
+    uint8_t *at = m->data + g * hb_packing_group(p, m->cols);
+    if (p.scaling == HB_SCALING_ROW) random_f32_scales(w, at);
+    at += hb_packing_start(p);
+    for (size_t b = 0; b < m->cols / p.values; b++, at += hb_packing_block(p))
+      random_header(w, p, at);
+  }
 }
 
 /* From 2^-20, which is subnormal as f16, to 2^-4, and one that is infinite: kernels may take for
@@ -251,6 +271,9 @@ static const char *differing_matmul(const hb_kernels *scalar, const hb_kernels *
   static const hb_type types[] = {
 #define TYPE_ENTRY(name, id, values, bytes, supported) HB_TYPE_##name,
       HB_TYPE_LIST(TYPE_ENTRY)
+#undef TYPE_ENTRY
+#define TYPE_ENTRY(name, id, values, bytes, sharing, shared) HB_TYPE_##name,
+          HB_PRIVATE_TYPE_LIST(TYPE_ENTRY)
 #undef TYPE_ENTRY
   };
   fill(w, w->x, X_ROWS * COLS);

@@ -38,11 +38,19 @@
 #define FUNCTIONS_NVFP4 NULL, NULL
 #define FUNCTIONS_Q1_0 NULL, NULL
 #define FUNCTIONS_Q2_0 NULL, NULL
+#define FUNCTIONS_NF4 hb_decode_nf4, NULL
+#define FUNCTIONS_FP4 hb_decode_fp4, NULL
+#define FUNCTIONS_TABLE4 hb_decode_table4, NULL
+#define FUNCTIONS_TABLE3 hb_decode_table3, NULL
 
 static const hb_type_traits table[] = {
 #define TYPE_ROW(name, id, values, bytes, supported)                                               \
-  {HB_TYPE_##name, #name, values, bytes, supported, FUNCTIONS_##name},
+  {HB_TYPE_##name, #name, values, bytes, supported, 0, 0, FUNCTIONS_##name},
     HB_TYPE_LIST(TYPE_ROW)
+#undef TYPE_ROW
+#define TYPE_ROW(name, id, values, bytes, sharing, shared)                                         \
+  {HB_TYPE_##name, #name, values, bytes, true, sharing, shared, FUNCTIONS_##name},
+        HB_PRIVATE_TYPE_LIST(TYPE_ROW)
 #undef TYPE_ROW
 };
 
@@ -56,8 +64,11 @@ const hb_type_traits *hb_traits(hb_type type) {
 
 bool hb_row_bytes(hb_type type, uint64_t values, uint64_t *bytes) {
   const hb_type_traits *t = hb_traits(type);
-  return t && values % t->block_values == 0 &&
-         hb_mul_u64(values / t->block_values, t->block_bytes, bytes);
+  if (!t || values % t->block_values != 0) return false;
+  uint64_t blocks = values / t->block_values, shared = t->shared_bytes;
+  if (t->sharing_blocks > 0)
+    shared *= blocks / t->sharing_blocks + (blocks % t->sharing_blocks != 0);
+  return hb_mul_u64(blocks, t->block_bytes, bytes) && hb_add_u64(*bytes, shared, bytes);
 }
 
 const char *hb_type_name(hb_type type) {
