@@ -352,6 +352,11 @@ typedef struct hb_model_info {
 } hb_model_info;
 
 void hb_model_get_info(const hb_model *model, hb_model_info *out);
+
+/* The type of the values that a tensor of the model's file holds: its own, or the one of
+ * HB_PRIVATE_TYPE_LIST that the file's keys give it. */
+hb_type hb_model_tensor_type(const hb_model *model, const hb_tensor *tensor);
+
 const hb_gguf *hb_model_gguf(const hb_model *model);
 void hb_model_destroy(hb_model *model);
 

@@ -11,7 +11,7 @@
 #ifndef HB_KERNEL_H
 #define HB_KERNEL_H
 
-#include "base/base.h"
+#include "quant/private.h"
 
 /* ---- Weights ------------------------------------------------------------------------------- */
 
@@ -47,6 +47,11 @@ static inline size_t hb_group_count(const hb_matrix *m) {
 /* 1 if products with this type take int8 activations, 0 if f32. */
 bool hb_type_wants_int8(hb_type type);
 
+/* out[n] += value * x[column] for each entry of the rows n = first .. end - 1, in order, rounding
+ * each operation. The same code on every ISA. */
+void hb_add_outliers(const hb_outliers *outliers, uint32_t first, uint32_t end, const float *x,
+                     float *out);
+
 /* ---- Attention ----------------------------------------------------------------------------- */
 
 #define HB_KV_BLOCK 32       /* positions in a block of the cache */
@@ -80,6 +85,9 @@ typedef struct hb_kernels {
    * amax)), and the sums of q over each 16; how they are stored is its own. */
   size_t (*activation_bytes)(size_t k);
   void (*quantize)(const float *x, size_t k, void *out); /* one row */
+  /* The same with one d for all of the row: `d`, if it is not 0, else amax of the row / 127. q is
+   * limited to -127..127. A row with an infinity or a NaN gets d = amax and q = 0. */
+  void (*quantize_row)(const float *x, size_t k, float d, void *out);
 
   /* out[r * out_stride + n] = sum over k of x[r][k] * w[n][k], for r < x_rows and the rows n of the
    * weight groups group_first .. group_last - 1 (rows beyond m->rows are not written). x: rows of

@@ -74,22 +74,58 @@ static void emit_weighted(compiler *c, hb_op_kind kind, uint32_t layer, hb_opera
 static void emit_matmul(compiler *c, uint32_t layer, hb_operand in, hb_operand out,
                         hb_weight_kind weight, uint32_t bias) {
   emit_weighted(c, HB_OP_MATMUL, layer, in, out, weight, bias);
+  uint32_t index = hb_weight_find(c->model, weight, layer);
+  if (c->model->weights[index].outliers.bytes > 0)
+    emit_weighted(c, HB_OP_OUTLIERS, layer, in, out, weight, HB_NONE);
 }
 
 static bool has(const compiler *c, hb_weight_kind kind, uint32_t layer) {
   return hb_weight_find(c->model, kind, layer) != HB_NONE;
 }
 
-/* Quantizes `in` if one of the weights that multiply it wants int8. */
-static void emit_quantize(compiler *c, uint32_t layer, hb_operand in, const hb_weight_kind *weights,
-                          size_t count) {
+/* Of the weights that multiply an input those that want it as int8: the first, and whether any has
+ * outliers. */
+typedef struct int8_readers {
+  uint32_t first; /* or HB_NONE */
+  bool outliers;
+} int8_readers;
+
+static int8_readers find_int8_readers(const compiler *c, uint32_t layer,
+                                      const hb_weight_kind *weights, size_t count) {
+  int8_readers r = {HB_NONE, false};
   for (size_t i = 0; i < count; i++) {
     uint32_t index = hb_weight_find(c->model, weights[i], layer);
     if (index == HB_NONE || !hb_type_wants_int8(c->model->weights[index].matrix.type)) continue;
-    if (in.width > c->model->int8_width) c->model->int8_width = in.width;
-    emit_simple(c, HB_OP_QUANTIZE, layer, in, in, 0);
-    return;
+    if (r.first == HB_NONE) r.first = index;
+    r.outliers = r.outliers || c->model->weights[index].outliers.bytes > 0;
   }
+  return r;
+}
+
+/* Quantizes `in` if one of the weights that multiply it wants int8. In a layer, the file may say
+ * how. */
+static void emit_quantize(compiler *c, uint32_t layer, hb_operand in, const hb_weight_kind *weights,
+                          size_t count) {
+  hb_model *m = c->model;
+  int8_readers readers = find_int8_readers(c, layer, weights, count);
+  if (readers.first == HB_NONE) return;
+  if (in.width > m->int8_width) m->int8_width = in.width;
+  bool in_layer = hb_weight_table[m->weights[readers.first].kind].per_layer;
+  hb_op op = {.kind = HB_OP_QUANTIZE, .layer = layer, .in = in, .out = in};
+  op.weight = op.bias = HB_NONE;
+  if (in_layer && (m->skip_outliers || m->activations == HB_ACTIVATIONS_TENSOR))
+    op.weight = readers.first;
+  if (in_layer && m->skip_outliers && readers.outliers) {
+    op.kind = HB_OP_SKIP;
+    op.out = (hb_operand){HB_BUFFER_SKIPPED, 0, in.width};
+    if (in.width > m->buffer_width[HB_BUFFER_SKIPPED])
+      m->buffer_width[HB_BUFFER_SKIPPED] = in.width;
+    emit(c, op);
+    op.in = op.out;
+  }
+  op.kind =
+      in_layer && m->activations != HB_ACTIVATIONS_BLOCK ? HB_OP_QUANTIZE_ROW : HB_OP_QUANTIZE;
+  emit(c, op);
 }
 
 static void compile_qkv(compiler *c, uint32_t layer) {

@@ -140,6 +140,19 @@ static void add_position(const execution *e, const hb_op *op, uint32_t row) {
   e->kernels->add(out, position, op->out.width, out);
 }
 
+static void skip(const execution *e, const hb_op *op, uint32_t row) {
+  const hb_weight_outliers *o = &e->model->weights[op->weight].outliers;
+  float *out = at(e, op->out, row);
+  memcpy(out, at(e, op->in, row), op->in.width * sizeof *out);
+  for (uint32_t i = 0; i < o->column_count; i++) out[o->columns[i]] = 0;
+}
+
+static void quantize_row(const execution *e, const hb_op *op, uint32_t row) {
+  bool fixed = e->model->activations == HB_ACTIVATIONS_TENSOR;
+  float d = fixed ? e->model->weights[op->weight].input_scale : 0;
+  e->kernels->quantize_row(at(e, op->in, row), op->in.width, d, int8_at(e, row));
+}
+
 static void run_row(const execution *e, const hb_op *op, uint32_t row) {
   const float *in = at(e, op->in, row);
   float *out = at(e, op->out, row);
@@ -154,6 +167,8 @@ static void run_row(const execution *e, const hb_op *op, uint32_t row) {
     norm(e, in, vector_of(e, op->weight), vector_of(e, op->bias), op->parameter, n, out);
     break;
   case HB_OP_HEAD_NORM: head_norm(e, op, row); break;
+  case HB_OP_SKIP: skip(e, op, row); break;
+  case HB_OP_QUANTIZE_ROW: quantize_row(e, op, row); break;
   case HB_OP_QUANTIZE: e->kernels->quantize(in, op->in.width, int8_at(e, row)); break;
   case HB_OP_ROPE: rope(e, op, row); break;
   case HB_OP_STORE: store(e, op, row); break;
@@ -161,6 +176,7 @@ static void run_row(const execution *e, const hb_op *op, uint32_t row) {
   case HB_OP_ADD: e->kernels->add(out, in, n, out); break;
   case HB_OP_SOFTCAP: e->kernels->softcap(in, op->parameter, n, out); break;
   case HB_OP_MATMUL:
+  case HB_OP_OUTLIERS:
   case HB_OP_ATTEND:
   case HB_OP_SELECT: break; /* not divided by rows */
   }
@@ -186,6 +202,22 @@ static void multiply(const execution *e, const hb_op *op, uint32_t rows, uint32_
     float *out = at(e, op->out, row) + first;
     e->kernels->add(out, bias + first, end - first, out);
   }
+}
+
+static void add_outliers(const execution *e, const hb_op *op, uint32_t rows, uint32_t thread) {
+  const hb_weight *w = &e->model->weights[op->weight];
+  range groups = share((uint32_t)hb_group_count(&w->matrix), thread, e->threads);
+  uint32_t end = groups.end * HB_GROUP < w->matrix.rows ? groups.end * HB_GROUP : w->matrix.rows;
+  for (uint32_t row = 0; row < rows; row++)
+    hb_add_outliers(&w->outliers.parts, groups.first * HB_GROUP, end, at(e, op->in, row),
+                    at(e, op->out, row));
+}
+
+static void run_product(const execution *e, const hb_op *op, uint32_t rows, uint32_t thread) {
+  if (op->kind == HB_OP_OUTLIERS)
+    add_outliers(e, op, rows, thread);
+  else
+    multiply(e, op, rows, thread);
 }
 
 /* All heads of q that share one head of k and v, for rows that follow one another. */
@@ -256,7 +288,7 @@ static void run_ops(const execution *e, const hb_op *ops, uint32_t count, uint32
   case HB_DIVIDE_ROWS: run_row_ops(e, ops, count, thread); break;
   case HB_DIVIDE_GROUPS:
     for (uint32_t i = 0; i < count; i++)
-      multiply(e, &ops[i], ops->selected ? e->wanted_count : e->row_count, thread);
+      run_product(e, &ops[i], ops->selected ? e->wanted_count : e->row_count, thread);
     break;
   case HB_DIVIDE_HEADS:
     for (uint32_t i = 0; i < count; i++) attend_share(e, &ops[i], thread);

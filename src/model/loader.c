@@ -20,7 +20,8 @@ struct hb_loader {
   uint64_t data_position; /* bytes of its data part taken */
   size_t tensor;          /* the one that comes next or is arriving */
 
-  hb_weight *weight; /* what that tensor is, or NULL if the model has no use for it */
+  hb_weight *weight; /* what that tensor is, or NULL */
+  hb_beside beside;  /* what it stands beside, if it is no weight */
   size_t group;      /* the row group that comes next */
   uint8_t *staging;  /* a group whose bytes have not all arrived */
   uint64_t staging_capacity;
@@ -82,6 +83,8 @@ static hb_status bind_tensors(hb_loader *l, hb_error *error) {
   for (size_t i = l->tensor; i < hb_gguf_tensor_count(m->gguf); i++) {
     const hb_tensor *tensor = hb_gguf_tensor_at(m->gguf, i);
     hb_weight *w = hb_weight_named(m, tensor->name);
+    hb_beside beside = hb_beside_find(m, tensor->name);
+    if (beside.weight) HB_TRY(hb_beside_bind(&beside, tensor, error));
     if (!w) continue;
     HB_TRY(hb_weight_bind(w, tensor, error));
     uint64_t bytes = group_bytes(w, 0);
@@ -106,6 +109,7 @@ static hb_status end_header(hb_loader *l, hb_error *error) {
   if (shard + 1 < shards) return HB_OK;
   HB_TRY(hb_gguf_check_complete(m->gguf, error));
   HB_TRY(hb_weights_check(m, error));
+  HB_TRY(hb_private_check(m, error));
   return hb_model_compile(m, error);
 }
 
@@ -194,6 +198,17 @@ static hb_status place_bytes(hb_loader *l, const uint8_t *bytes, size_t count, h
   return HB_OK;
 }
 
+/* Bytes, from `at` on, of a tensor that stands beside a weight. */
+static hb_status place_beside(hb_loader *l, uint64_t at, const uint8_t *bytes, size_t count,
+                              bool last, hb_error *error) {
+  uint8_t *place = hb_beside_place(l->model, &l->beside);
+  if (!place)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the outliers of %s",
+                   l->beside.weight->name);
+  memcpy(place + at, bytes, count);
+  return last ? hb_beside_finish(l->model, &l->beside, error) : HB_OK;
+}
+
 /* The tensor that arrives now, or NULL behind the last one of this file. */
 static const hb_tensor *current_tensor(const hb_loader *l) {
   const hb_tensor *tensor = hb_gguf_tensor_at(l->model->gguf, l->tensor);
@@ -214,9 +229,13 @@ static hb_status feed_data(hb_loader *l, const uint8_t *bytes, size_t count, hb_
     if (!padding) {
       if (l->data_position == tensor->offset) {
         l->weight = hb_weight_named(l->model, tensor->name);
+        l->beside = hb_beside_find(l->model, tensor->name);
         l->group = 0;
       }
       if (l->weight) HB_TRY(place_bytes(l, bytes, piece, error));
+      if (l->beside.weight)
+        HB_TRY(
+            place_beside(l, l->data_position - tensor->offset, bytes, piece, piece == left, error));
     }
     bytes += piece;
     count -= piece;
@@ -299,6 +318,7 @@ hb_status hb_loader_finish(hb_loader *l, hb_model **out, hb_error *error) {
   hb_model *m = l->model;
   if (!l->header_only) {
     HB_TRY(hb_gguf_check_complete(m->gguf, error));
+    HB_TRY(hb_private_finish(m, error));
     HB_TRY(hb_rope_prepare(m, error));
     m->loaded = true;
   }

@@ -6,19 +6,23 @@ hb_status hb_model_begin(hb_model *m, hb_error *error) {
   hb_string architecture;
   if (!name) return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "key general.architecture is missing");
   HB_TRY(hb_value_string(name, &architecture, error));
-  m->architecture = hb_architecture_find(architecture);
+  hb_string stock = hb_stock_architecture(architecture);
+  m->has_private = stock.length != architecture.length;
+  m->architecture = hb_architecture_find(stock);
   if (!m->architecture)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "unknown architecture \"%S\"",
                    architecture);
   HB_TRY(hb_hyperparameters_read(m->gguf, m->architecture, &m->h, error));
   HB_TRY(hb_tokenizer_create(m->gguf, m->allocator, &m->tokenizer, error));
-  return hb_weights_list(m, error);
+  HB_TRY(hb_weights_list(m, error));
+  return hb_private_begin(m, error);
 }
 
 void hb_model_destroy(hb_model *m) {
   if (!m) return;
   for (uint32_t i = 0; i < m->weight_count; i++) {
-    const hb_weight *w = &m->weights[i];
+    hb_weight *w = &m->weights[i];
+    hb_beside_release(m, w);
     if (w->block_bytes == 0) continue;
     hb_release(m->allocator, w->vector ? (void *)w->vector : w->matrix.data, w->block_bytes);
   }
@@ -30,6 +34,19 @@ void hb_model_destroy(hb_model *m) {
   hb_tokenizer_destroy(m->tokenizer);
   hb_gguf_destroy(m->gguf);
   hb_release(m->allocator, m, sizeof *m);
+}
+
+/* Values that a tensor stands for; what stands beside a weight adds none. */
+static uint64_t values_of(const hb_model *m, const hb_tensor *t) {
+  const hb_weight *w = hb_weight_named(m, t->name);
+  if (w && w->private_type != HB_TYPE_F32) return w->cols * w->rows;
+  if (hb_beside_find(m, t->name).weight) return 0;
+  return t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+}
+
+hb_type hb_model_tensor_type(const hb_model *m, const hb_tensor *t) {
+  const hb_weight *w = hb_weight_named(m, t->name);
+  return w && w->private_type != HB_TYPE_F32 ? w->private_type : t->type;
 }
 
 void hb_model_get_info(const hb_model *m, hb_model_info *out) {
@@ -50,7 +67,7 @@ void hb_model_get_info(const hb_model *m, hb_model_info *out) {
   if (name) hb_value_string(name, &out->name, NULL);
   for (size_t i = 0; i < hb_gguf_tensor_count(m->gguf); i++) {
     const hb_tensor *t = hb_gguf_tensor_at(m->gguf, i);
-    out->parameters += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+    out->parameters += values_of(m, t);
     out->file_bytes += t->bytes;
   }
   hb_weights_bytes(m, &out->weight_bytes);

@@ -8,6 +8,15 @@
 
 /* ---- Weights ---- */
 
+/* Outliers beside a matrix: the bytes of their tensor, and what they are made of. */
+typedef struct hb_weight_outliers {
+  uint64_t bytes; /* 0: there are none */
+  uint8_t *data;  /* NULL until they arrive */
+  hb_outliers parts;
+  uint16_t *columns; /* increasing: those that have an entry; NULL unless inputs skip them */
+  uint32_t column_count;
+} hb_weight_outliers;
+
 typedef struct hb_weight {
   char name[48];
   hb_weight_kind kind;
@@ -19,7 +28,21 @@ typedef struct hb_weight {
   hb_matrix matrix; /* a matrix, in the layout of the kernels; data NULL until its bytes arrive */
   float *vector;    /* a vector, [cols] */
   uint64_t block_bytes; /* of the block of memory that begins with this weight; 0: it lies in one */
+
+  /* Of files with formats of halfbyte's own (private.c). */
+  hb_type private_type; /* that halfbyte.tensor_types gives it; F32: none */
+  hb_weight_outliers outliers;
+  bool has_input_scale;
+  float input_scale;
 } hb_weight;
+
+/* How inputs of the matrices in layers become int8: one scale for each block of 32, for each row,
+ * or a fixed one. */
+typedef enum hb_activations {
+  HB_ACTIVATIONS_BLOCK,
+  HB_ACTIVATIONS_TOKEN,
+  HB_ACTIVATIONS_TENSOR
+} hb_activations;
 
 /* ---- The program ---- */
 
@@ -27,18 +50,21 @@ typedef struct hb_weight {
  * rows of the batch. GROUPS: by groups of 16 rows of the weight. HEADS: by row and key/value head.
  */
 #define HB_OP_LIST(X)                                                                              \
-  X(EMBED, ROWS)     /* out = row `token` of the weight */                                         \
-  X(POSITION, ROWS)  /* out += row `position` of the weight */                                     \
-  X(SCALE, ROWS)     /* out = in * parameter */                                                    \
-  X(NORM, ROWS)      /* out = norm(in) * weight + bias */                                          \
-  X(HEAD_NORM, ROWS) /* every head of out is normed in place */                                    \
-  X(QUANTIZE, ROWS)  /* the int8 buffer = in */                                                    \
-  X(MATMUL, GROUPS)  /* out = weight * in + bias */                                                \
-  X(ROPE, ROWS)      /* every head of out is rotated in place */                                   \
-  X(STORE, ROWS)     /* k and v of in go to the cache of the layer */                              \
-  X(ATTEND, HEADS)   /* out = attention of in, the rows' q, over the cache */                      \
-  X(ACTIVATE, ROWS)  /* out = activation(in), gated by what stands beside it */                    \
-  X(ADD, ROWS)       /* out += in */                                                               \
+  X(EMBED, ROWS)        /* out = row `token` of the weight */                                      \
+  X(POSITION, ROWS)     /* out += row `position` of the weight */                                  \
+  X(SCALE, ROWS)        /* out = in * parameter */                                                 \
+  X(NORM, ROWS)         /* out = norm(in) * weight + bias */                                       \
+  X(HEAD_NORM, ROWS)    /* every head of out is normed in place */                                 \
+  X(SKIP, ROWS)         /* out = in, but 0 in the columns of the weight's outliers */              \
+  X(QUANTIZE, ROWS)     /* the int8 buffer = in */                                                 \
+  X(QUANTIZE_ROW, ROWS) /* the same with one scale for the row, which the weight may fix */        \
+  X(MATMUL, GROUPS)     /* out = weight * in + bias */                                             \
+  X(OUTLIERS, GROUPS)   /* out += the weight's outliers * in */                                    \
+  X(ROPE, ROWS)         /* every head of out is rotated in place */                                \
+  X(STORE, ROWS)        /* k and v of in go to the cache of the layer */                           \
+  X(ATTEND, HEADS)      /* out = attention of in, the rows' q, over the cache */                   \
+  X(ACTIVATE, ROWS)     /* out = activation(in), gated by what stands beside it */                 \
+  X(ADD, ROWS)          /* out += in */                                                            \
   X(SELECT, NEVER) /* out's row i = its row of the i-th wanted logits; from here on only these */  \
   X(SOFTCAP, ROWS) /* out = cap * tanh(in / cap) */
 
@@ -62,7 +88,8 @@ typedef enum hb_division {
   X(BESIDE, "beside") /* attention's result while a parallel residual's feed forward runs */       \
   X(QKV, "qkv")                                                                                    \
   X(ATTENDED, "attended")                                                                          \
-  X(FF, "ff") /* gate and up side by side */                                                       \
+  X(FF, "ff")           /* gate and up side by side */                                             \
+  X(SKIPPED, "skipped") /* an input without the columns of outliers */                             \
   X(LOGITS, "logits")
 
 typedef enum hb_buffer {
@@ -124,6 +151,10 @@ struct hb_model {
 
   hb_rope_table rope[HB_ROPE_TABLES];
 
+  bool has_private; /* the file may have formats of halfbyte's own */
+  hb_activations activations;
+  bool skip_outliers; /* columns with outliers count as 0 in int8 inputs */
+
   bool loaded; /* the weights are there */
 };
 
@@ -145,11 +176,34 @@ uint32_t hb_weight_find(const hb_model *model, hb_weight_kind kind, uint32_t lay
 hb_status hb_weight_bind(hb_weight *weight, const hb_tensor *tensor, hb_error *error);
 /* Every required weight is present. */
 hb_status hb_weights_check(const hb_model *model, hb_error *error);
-/* Bytes that the present weights take, or false if the sum wraps. */
+/* Bytes that the present weights and what stands beside them take, or false if the sum wraps. */
 bool hb_weights_bytes(const hb_model *model, uint64_t *bytes);
 /* Gives the weight of the header's tensor `index` its memory, in a block shared with the weights
  * whose tensors follow it. */
 hb_status hb_weight_allocate(const hb_model *model, size_t index, hb_error *error);
+
+/* ---- private.c: formats of halfbyte's own ---- */
+
+/* A tensor that stands beside a weight. */
+typedef struct hb_beside {
+  hb_weight *weight; /* NULL: it is no such tensor */
+  bool is_scale;     /* of its input; else its outliers */
+} hb_beside;
+
+/* Reads the keys that describe them; the weights are listed. */
+hb_status hb_private_begin(hb_model *model, hb_error *error);
+hb_beside hb_beside_find(const hb_model *model, hb_string name);
+/* Checks the tensor's shape and type. */
+hb_status hb_beside_bind(const hb_beside *beside, const hb_tensor *tensor, hb_error *error);
+/* What was announced is there. */
+hb_status hb_private_check(const hb_model *model, hb_error *error);
+/* Where the bytes of a bound tensor go; NULL if there is no memory. */
+uint8_t *hb_beside_place(const hb_model *model, const hb_beside *beside);
+/* Checks the bytes, when all are there. */
+hb_status hb_beside_finish(const hb_model *model, const hb_beside *beside, hb_error *error);
+/* Products that share an int8 input agree on it. */
+hb_status hb_private_finish(const hb_model *model, hb_error *error);
+void hb_beside_release(const hb_model *model, hb_weight *weight);
 
 /* ---- compile.c, rope.c ---- */
 

@@ -52,13 +52,18 @@ static uint64_t mix_samples(uint64_t hash, const void *data, uint64_t bytes) {
   return mix(hash, bytes);
 }
 
-/* What keys and values depend on: the numbers of the architecture ("llama.*") and the weights. */
+static bool begins_with(hb_string text, hb_string start) {
+  return text.length >= start.length && memcmp(text.data, start.data, start.length) == 0;
+}
+
+/* What keys and values depend on: the numbers of the architecture ("llama.*"), formats of
+ * halfbyte's own ("halfbyte.*") and the weights. */
 static uint64_t fingerprint(const hb_model *m) {
   hb_string name = hb_string_of(m->architecture->name);
   uint64_t hash = mix_bytes(VERSION, name.data, name.length);
   for (size_t i = 0; i < hb_gguf_value_count(m->gguf); i++) {
     const hb_value *v = hb_gguf_value_at(m->gguf, i);
-    if (v->key.length < name.length || memcmp(v->key.data, name.data, name.length) != 0) continue;
+    if (!begins_with(v->key, name) && !begins_with(v->key, hb_string_of("halfbyte."))) continue;
     hash = mix_bytes(hash, v->key.data, v->key.length);
     hash = mix_bytes(hash, v->data, v->bytes);
   }
@@ -67,6 +72,9 @@ static uint64_t fingerprint(const hb_model *m) {
     const void *data = w->vector ? (const void *)w->vector : w->matrix.data;
     uint64_t bytes = w->vector ? w->cols * sizeof *w->vector : w->matrix.bytes;
     if (w->present) hash = mix_samples(mix(hash, i), data, bytes);
+    if (w->outliers.bytes > 0)
+      hash = mix_samples(mix(hash, i), w->outliers.data, w->outliers.bytes);
+    if (w->has_input_scale) hash = mix_bytes(hash, &w->input_scale, sizeof w->input_scale);
   }
   return hash;
 }

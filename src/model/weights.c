@@ -79,7 +79,26 @@ uint32_t hb_weight_find(const hb_model *model, hb_weight_kind kind, uint32_t lay
   return w && w->present && w->kind == kind ? (uint32_t)(w - model->weights) : HB_NONE;
 }
 
-hb_status hb_weight_bind(hb_weight *w, const hb_tensor *tensor, hb_error *error) {
+/* The type of the tensor's values. Of a type of halfbyte's own, its bytes as I8 are dims[0]. */
+static hb_status type_of_tensor(const hb_weight *w, const hb_tensor *tensor, hb_tensor *as,
+                                hb_error *error) {
+  *as = *tensor;
+  if (w->private_type == HB_TYPE_F32) return HB_OK;
+  uint64_t row_bytes;
+  if (tensor->type != HB_TYPE_I8 || !hb_row_bytes(w->private_type, w->cols, &row_bytes) ||
+      tensor->dims[0] != row_bytes)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET,
+                   "tensor %s has rows of %u %s, which hold no %u values of %s", w->name,
+                   tensor->dims[0], hb_type_name(tensor->type), w->cols,
+                   hb_type_name(w->private_type));
+  as->type = w->private_type;
+  as->dims[0] = w->cols;
+  return HB_OK;
+}
+
+hb_status hb_weight_bind(hb_weight *w, const hb_tensor *stored, hb_error *error) {
+  hb_tensor as, *tensor = &as;
+  HB_TRY(type_of_tensor(w, stored, tensor, error));
   const hb_type_traits *traits = hb_traits(tensor->type);
   if (!traits || !traits->supported)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %s has the unsupported type %s",
@@ -116,7 +135,8 @@ hb_status hb_weights_check(const hb_model *model, hb_error *error) {
 bool hb_weights_bytes(const hb_model *model, uint64_t *bytes) {
   *bytes = 0;
   for (uint32_t i = 0; i < model->weight_count; i++)
-    if (model->weights[i].present && !hb_add_u64(*bytes, model->weights[i].matrix.bytes, bytes))
+    if (model->weights[i].present && (!hb_add_u64(*bytes, model->weights[i].matrix.bytes, bytes) ||
+                                      !hb_add_u64(*bytes, model->weights[i].outliers.bytes, bytes)))
       return false;
   return true;
 }

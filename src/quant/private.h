@@ -59,6 +59,13 @@ enum {
 /* TABLE4 and TABLE3: where the levels of a row stand (levels.c). */
 enum { HB_TABLE_LEVELS = 2, HB_TABLE4_COUNT = 16, HB_TABLE3_COUNT = 8 };
 
+/* The stock name of an architecture. */
+static inline hb_string hb_stock_architecture(hb_string name) {
+  const size_t prefix = sizeof HB_PRIVATE_PREFIX - 1;
+  if (name.length <= prefix || memcmp(name.data, HB_PRIVATE_PREFIX, prefix) != 0) return name;
+  return (hb_string){name.data + prefix, name.length - prefix};
+}
+
 /* ---- Outliers ---- */
 
 /* Where the columns and the values of `n` outliers in `rows` rows begin, and all bytes. False if
@@ -78,5 +85,16 @@ static inline bool hb_outliers_place(uint64_t rows, uint64_t n, hb_outlier_layou
 
 /* Columns are 16 bits. */
 #define HB_OUTLIERS_MOST_COLUMNS 65536
+
+/* Outliers in memory, at a multiple of 4 bytes. */
+typedef struct hb_outliers {
+  const uint32_t *start;          /* [rows + 1] */
+  const uint16_t *column, *value; /* [start[rows]]; values in f16 */
+} hb_outliers;
+
+/* Finds the parts of `bytes` bytes that hold the outliers of a matrix, and checks all of them.
+ * `name` is the matrix's, for the error. */
+hb_status hb_outliers_read(const void *data, uint64_t bytes, uint32_t rows, uint32_t cols,
+                           const char *name, hb_outliers *out, hb_error *error);
 
 #endif

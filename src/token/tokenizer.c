@@ -2,6 +2,7 @@
 #include "token/internal.h"
 
 #include "base/half.h"
+#include "quant/private.h"
 
 #define MAX_TOKENS HB_TABLE_MAX_ENTRIES
 #define MAX_TOKEN_BYTES (1u << 16)
@@ -213,7 +214,7 @@ static hb_status mark_phi3_strips(hb_tokenizer *t, const hb_gguf *gguf, hb_error
   const hb_value *architecture = hb_gguf_value(gguf, "general.architecture");
   hb_string name = {"", 0};
   if (architecture) HB_TRY(hb_value_string(architecture, &name, error));
-  if (!hb_string_equal(name, hb_string_of("phi3"))) return HB_OK;
+  if (!hb_string_equal(hb_stock_architecture(name), hb_string_of("phi3"))) return HB_OK;
   for (uint32_t i = 0; i < t->count; i++)
     if (!is_one_of(t->text[i], others, sizeof others / sizeof *others))
       t->flags[i] |= HB_TOKEN_STRIPS;

@@ -2,7 +2,8 @@
 // regression test too: gguf.json and model.json say how it must end, and the unit tests gguf_hostile
 // and model_hostile check it. In seeds/gguf the names begin with what the file attacks: `size` counts and lengths,
 // `shape` dimensions and types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits
-// cannot hold. In seeds/model: `number` hyperparameters, `weight` tensors, `token` the vocabulary.
+// cannot hold. In seeds/model: `number` hyperparameters, `weight` tensors, `token` the vocabulary, `own`
+// formats of halfbyte's own.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -105,6 +106,7 @@ const gguf = {
   'shape-block-of-32-for-256': withTensor('t', [32], { type: TYPE_Q2_K }),
   'shape-type-removed': withTensor('t', [32], { type: 4 }),
   'shape-type-unknown': withTensor('t', [32], { type: 43 }),
+  'shape-type-own': withTensor('t', [64], { type: 65536 }),
   'shape-type-max': withTensor('t', [32], { type: 0xffffffff }),
 
   // Alignment and offsets.
@@ -200,23 +202,59 @@ const quantized = (as, others) =>
     weights: weightsAs(as),
     ...others,
   });
-const block = { [TYPE_F32]: [1, 4], [TYPE_F16]: [1, 2], [TYPE_Q4_0]: [32, 18], [TYPE_Q8_0]: [32, 34], [TYPE_IQ3_S]: [256, 110] };
+const block = { [TYPE_I8]: [1, 1], [TYPE_F32]: [1, 4], [TYPE_F16]: [1, 2], [TYPE_Q4_0]: [32, 18], [TYPE_Q8_0]: [32, 34], [TYPE_IQ3_S]: [256, 110] };
+
+// Formats of halfbyte's own (src/quant/private.h). Rows of 64 values as TABLE4 take 18 + 32 bytes,
+// as NF4 3 + 32.
+const own = {
+  architecture: string('general.architecture', 'halfbyte-llama'),
+  width: count('llama.embedding_length', 64),
+  feedForward: count('llama.feed_forward_length', 64),
+};
+const typesOf = (...entries) => list('halfbyte.tensor_types', STRING, entries.map(text));
+const featuresOf = (...entries) => list('halfbyte.features', STRING, entries.map(text));
+const ownModel = ({ weights = {}, ...others } = {}) =>
+  model({ ...own, weights: { ...weightsAs(TYPE_Q4_0, 16), ...weights }, ...others });
+const tableK = { k: ['blk.0.attn_k.weight', [50, 32], TYPE_I8] };
+const isTable = typesOf('blk.0.attn_k.weight TABLE4');
+/** Outliers of attn_k, 32 rows of 64: of each row the columns; all values are 1. */
+function outliers(rows, { start, pad = 0 } = {}) {
+  const columns = rows.flat();
+  let end = 0;
+  const starts = start ?? [0, ...rows.map((row) => (end += row.length))];
+  const part = (values) => bytes([values.map(u16), values.length % 2 ? u16(0) : []]);
+  return bytes([starts.map(u32), part(columns), part(columns.map(() => 0x3c00)), Buffer.alloc(pad)]);
+}
+const rowsOf = (first) => Array.from({ length: 32 }, (_, i) => (i === 0 ? first : []));
+const besideK = (data, { dims, type = TYPE_I8, name = 'blk.0.attn_k.outliers' } = {}) => ({
+  outliers: [name, dims ?? [data.length], type, data],
+});
+const scaleOf = (name, value) => [`blk.0.${name}.input_scale`, [1], TYPE_F32, f32(value)];
+const matrices = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'];
+const scales = (value, others = {}) =>
+  Object.fromEntries(matrices.map((name) => [name, scaleOf(name, others[name] ?? value)]));
+const fixed = string('halfbyte.activations', 'tensor');
+const skips = key('halfbyte.activations_skip_outliers', BOOL, u8(1));
 
 /**
  * The model with some keys and weights replaced, added, or (null) left out. All bytes of weights are
- * `fill`, as a rule 1.0 in half precision: a sound scale, and a sound F32.
+ * `fill`, as a rule 1.0 in half precision: a sound scale, and a sound F32; or of a weight's own.
  */
 function model({ weights: otherWeights = {}, fill = [0x00, 0x3c], ...otherKeys } = {}) {
   const present = (list) => Object.values(list).filter(Boolean);
   let offset = 0;
-  const tensors = present({ ...weights, ...otherWeights }).map(([name, dims, type]) => {
+  const ownBytes = [];
+  const tensors = present({ ...weights, ...otherWeights }).map(([name, dims, type, data]) => {
     const record = tensor(name, dims, { type, offset });
     const [values, size] = block[type];
+    if (data) ownBytes.push({ data, offset });
     offset += Math.ceil((dims.reduce((a, b) => a * b) / values) * size / 32) * 32;
     return record;
   });
   const header = file({ keys: present({ ...llama, ...otherKeys }), tensors, data: 0 });
-  return bytes([header, Buffer.alloc(offset, Buffer.from(fill))]);
+  const contents = Buffer.alloc(offset, Buffer.from(fill));
+  for (const each of ownBytes) each.data.copy(contents, each.offset);
+  return bytes([header, contents]);
 }
 
 const nan = [0x00, 0x7e];
@@ -278,6 +316,71 @@ const hostileModels = {
   'weight-one-row-less': model({ weights: { embd: ['token_embd.weight', [4, 7], TYPE_F32] } }),
   'weight-type-unsupported': model({ weights: { k: ['blk.0.attn_k.weight', [256, 2], TYPE_IQ3_S] } }),
   'weight-cut': model().subarray(0, -32),
+
+  'own-ok-nothing': ownModel(),
+  'own-ok-table4': ownModel({ weights: tableK, types: isTable, features: featuresOf('table4') }),
+  'own-ok-nf4': ownModel({
+    weights: { k: ['blk.0.attn_k.weight', [35, 32], TYPE_I8], embd: ['token_embd.weight', [35, 8], TYPE_I8] },
+    types: typesOf('blk.0.attn_k.weight nf4', 'token_embd.weight FP4'),
+  }),
+  'own-ok-table3-nan': ownModel({ weights: { k: ['blk.0.attn_k.weight', [34, 32], TYPE_I8] }, types: typesOf('blk.0.attn_k.weight TABLE3'), fill: nan }),
+  'own-ok-outliers': ownModel({ weights: besideK(outliers(rowsOf([0, 7, 63]))) }),
+  'own-ok-outliers-none': ownModel({ weights: besideK(outliers(rowsOf([]))) }),
+  'own-ok-token': ownModel({ activations: string('halfbyte.activations', 'token') }),
+  'own-ok-tensor': ownModel({ activations: fixed, weights: scales(0.01) }),
+  'own-ok-skip': ownModel({
+    skips,
+    weights: {
+      ...besideK(outliers(rowsOf([3, 9]))),
+      q: ['blk.0.attn_q.weight', [64, 64], TYPE_F16],
+      v: ['blk.0.attn_v.weight', [64, 32], TYPE_F16],
+    },
+  }),
+  'own-of-unknown': ownModel({ architecture: string('general.architecture', 'halfbyte-x') }),
+  'own-of-nothing': ownModel({ architecture: string('general.architecture', 'halfbyte-') }),
+  'own-twice': ownModel({ architecture: string('general.architecture', 'halfbyte-halfbyte-llama') }),
+  'own-feature-unknown': ownModel({ features: featuresOf('nf4', 'xyz') }),
+  'own-features-text': ownModel({ features: string('halfbyte.features', 'nf4') }),
+  'own-features-of-numbers': ownModel({ features: list('halfbyte.features', U32, [u32(1)]) }),
+  'own-type-in-stock-model': ownModel({ architecture: llama.architecture, weights: tableK, types: isTable }),
+  'own-type-not-told': ownModel({ weights: tableK }),
+  'own-type-of-stock': ownModel({ weights: tableK, types: typesOf('blk.0.attn_k.weight Q4_0') }),
+  'own-type-unknown': ownModel({ weights: tableK, types: typesOf('blk.0.attn_k.weight NF5') }),
+  'own-type-without-name': ownModel({ types: typesOf(' NF4') }),
+  'own-type-alone': ownModel({ types: typesOf('NF4') }),
+  'own-type-of-no-weight': ownModel({ types: typesOf('blk.1.attn_k.weight NF4') }),
+  'own-type-twice': ownModel({ weights: tableK, types: typesOf('blk.0.attn_k.weight NF4', 'blk.0.attn_k.weight TABLE4') }),
+  'own-type-of-absent': ownModel({ types: typesOf('output.weight NF4') }),
+  'own-type-of-vector': ownModel({
+    weights: { attnNorm: ['blk.0.attn_norm.weight', [35], TYPE_I8] },
+    types: typesOf('blk.0.attn_norm.weight NF4'),
+  }),
+  'own-rows-short': ownModel({ weights: { k: ['blk.0.attn_k.weight', [49, 32], TYPE_I8] }, types: isTable }),
+  'own-rows-few': ownModel({ weights: { k: ['blk.0.attn_k.weight', [50, 31], TYPE_I8] }, types: isTable }),
+  'own-rows-of-f32': ownModel({ weights: { k: ['blk.0.attn_k.weight', [50, 32], TYPE_F32] }, types: isTable }),
+  'own-outliers-of-f32': ownModel({ weights: besideK(outliers(rowsOf([1, 2])), { dims: [35], type: TYPE_F32 }) }),
+  'own-outliers-2-dims': ownModel({ weights: besideK(outliers(rowsOf([1, 2])), { dims: [70, 2] }) }),
+  'own-outliers-few-bytes': ownModel({ weights: besideK(outliers(rowsOf([])).subarray(0, 131)) }),
+  'own-outliers-more-bytes': ownModel({ weights: besideK(outliers(rowsOf([1, 2]), { pad: 4 })) }),
+  'own-outliers-count-max': ownModel({ weights: besideK(outliers([[1]], { start: [...Array(32).fill(0), 0xffffffff] })) }),
+  'own-outliers-start': ownModel({ weights: besideK(outliers([[1]], { start: Array(33).fill(1) })) }),
+  'own-outliers-start-back': ownModel({ weights: besideK(outliers([[1]], { start: [0, 9, ...Array(31).fill(1)] })) }),
+  'own-outliers-column-outside': ownModel({ weights: besideK(outliers(rowsOf([1, 64]))) }),
+  'own-outliers-column-twice': ownModel({ weights: besideK(outliers(rowsOf([1, 1]))) }),
+  'own-outliers-of-embedding': ownModel({ weights: besideK(Buffer.alloc(36), { name: 'token_embd.outliers' }) }),
+  'own-outliers-of-absent': ownModel({ weights: { k: null, ...besideK(outliers(rowsOf([1]))) } }),
+  'own-activations-unknown': ownModel({ activations: string('halfbyte.activations', 'channel') }),
+  'own-activations-number': ownModel({ activations: count('halfbyte.activations', 1) }),
+  'own-skip-number': ownModel({ skips: count('halfbyte.activations_skip_outliers', 1) }),
+  'own-skip-differs': ownModel({ skips, weights: besideK(outliers(rowsOf([3, 9]))) }),
+  'own-scale-missing': ownModel({ activations: fixed, weights: { ...scales(0.01), ffn_up: null } }),
+  'own-scale-differs': ownModel({ activations: fixed, weights: scales(0.01, { ffn_up: 0.02 }) }),
+  'own-scale-0': ownModel({ activations: fixed, weights: scales(0) }),
+  'own-scale-nan': ownModel({ activations: fixed, weights: scales(NaN) }),
+  'own-scale-2-values': ownModel({
+    activations: fixed,
+    weights: { ...scales(0.01), ffn_up: ['blk.0.ffn_up.input_scale', [2], TYPE_F32, Buffer.alloc(8)] },
+  }),
 
   'token-model-unknown': model({ tokenizer: string('tokenizer.ggml.model', 'rwkv') }),
   'token-model-integer': model({ tokenizer: count('tokenizer.ggml.model', 1) }),

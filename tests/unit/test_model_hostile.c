@@ -86,10 +86,13 @@ static void broken_vocabularies_are_refused(void **state) {
   (void)state;
   check_seeds("model", "token-", check_seed);
 }
-
-static void without_memory_loading_ends_cleanly_wherever_it_stands(void **state) {
+static void formats_of_its_own_run_or_are_refused(void **state) {
   (void)state;
-  seed s = {.data = read_file("tests/fuzz/seeds/model/ok-q4", &s.size)};
+  check_seeds("model", "own-", check_seed);
+}
+
+static void load_without_memory(const char *path) {
+  seed s = {.data = read_file(path, &s.size)};
   outcome o = {.status = HB_MEMORY};
   uint64_t allocations = 2; /* the loader and its model */
   for (; o.status == HB_MEMORY; allocations++) {
@@ -111,6 +114,12 @@ static void without_memory_loading_ends_cleanly_wherever_it_stands(void **state)
   free(s.data);
 }
 
+static void without_memory_loading_ends_cleanly_wherever_it_stands(void **state) {
+  (void)state;
+  load_without_memory("tests/fuzz/seeds/model/ok-q4");
+  load_without_memory("tests/fuzz/seeds/model/own-ok-skip");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_seed_made_by_hand_has_an_expectation),
@@ -118,6 +127,7 @@ int main(void) {
       cmocka_unit_test(impossible_hyperparameters_are_refused),
       cmocka_unit_test(missing_and_misshaped_weights_are_refused),
       cmocka_unit_test(broken_vocabularies_are_refused),
+      cmocka_unit_test(formats_of_its_own_run_or_are_refused),
       cmocka_unit_test(without_memory_loading_ends_cleanly_wherever_it_stands),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
