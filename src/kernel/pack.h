@@ -76,7 +76,8 @@ typedef enum hb_codes {
 
 /* X(NAME, values a block, scaling, codes, offset): one packing for each type of that name. The
  * ternary types TQ1_0 and TQ2_0 become Q4_0, their d repeated for every 32 values. LEVELS is that
- * of NF4 and FP4, their d and s multiplied, which is exact; TABLES that of TABLE4 and TABLE3. */
+ * of NF4 and FP4, the factor of their levels made of d and s, exactly; TABLES that of TABLE4 and
+ * TABLE3. */
 #define HB_PACKING_LIST(X)                                                                         \
   X(Q4_0, 32, F16, NIBBLES, 8)                                                                     \
   X(Q4_1, 32, F16_MIN, NIBBLES, 0)                                                                 \

@@ -237,7 +237,7 @@ HB_INLINE void row_levels(const uint8_t *in, uint8_t *out, size_t row, size_t bl
     float d = hb_f32_of_f16(hb_load_u16(in));
     for (size_t b = 0; b < count; b++, out += block, codes += HB_LEVELS_CODES) {
       uint8_t *at = out + 4 * HB_GROUP + 4 * row;
-      put_factor(out, row, d * (float)scales[b]);
+      put_factor(out, row, hb_levels_factor(d, scales[b]));
       put_nibbles(at, codes);
       put_nibbles(at + 4 * CHUNK, codes + 16);
     }
@@ -248,7 +248,7 @@ HB_INLINE void row_levels(const uint8_t *in, uint8_t *out, size_t row, size_t bl
 
 /* d, level[levels], to where a group begins */
 HB_INLINE void row_table(const uint8_t *in, uint8_t *out, size_t row, size_t levels) {
-  put_factor(out, row, hb_f32_of_f16(hb_load_u16(in)));
+  put_factor(out, row, hb_table_factor(hb_f32_of_f16(hb_load_u16(in))));
   memcpy(out + HB_TABLES_AT + hb_table_at(row), in + HB_TABLE_LEVELS, levels);
 }
 

@@ -42,12 +42,32 @@
   X(OUTLIERS, "outliers")                                                                          \
   X(ACTIVATIONS, "activations") /* other than "block" */
 
+/* Bits of a set of features. Those of types have the order of HB_PRIVATE_TYPE_LIST. */
+typedef enum hb_feature {
+#define HB_FEATURE_ENUM(name, text) HB_FEATURE_##name,
+  HB_FEATURE_LIST(HB_FEATURE_ENUM)
+#undef HB_FEATURE_ENUM
+} hb_feature;
+
 /* Levels of the codes of NF4 and FP4, 127 times the values of QLoRA (arXiv 2305.14314) and of
- * bitsandbytes, rounded: w = (d * s) * level. Bit 3 of a code of FP4 is its sign. */
+ * bitsandbytes, rounded. Bit 3 of a code of FP4 is its sign. */
 static const int8_t hb_nf4_levels[16] = {-127, -88, -67, -50, -36, -23, -12, 0,
                                          10,   20,  31,  43,  56,  71,  92,  127};
 static const int8_t hb_fp4_levels[16] = {0, 1,  21,  32,  42,  64,  85,  127,
                                          0, -1, -21, -32, -42, -64, -85, -127};
+
+/* Integers of 8 bits are fractions of 128, so that d, an f16, is about as large as the weights and
+ * never one of the subnormal numbers, which are coarse:
+ *   NF4, FP4         w = d * (s / 128) * (level / 128)
+ *   TABLE4, TABLE3   w = d * (level / 128)
+ * The factor of the level is exact in f32. */
+static inline float hb_levels_factor(float d, uint8_t s) {
+  return d * (float)s * 0x1p-14f;
+}
+
+static inline float hb_table_factor(float d) {
+  return d * 0x1p-7f;
+}
 
 /* NF4 and FP4: what each super-block of up to 4 blocks of 64 values consists of (levels.c). */
 enum {

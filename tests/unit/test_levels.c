@@ -51,7 +51,7 @@ static term term_of_block_scales(hb_type type, const uint8_t *row, uint32_t cols
   const uint8_t *at = row + 134 * super, *codes = at + 2 + blocks + 16 * (i % 256 / 32);
   unsigned code = j < 16 ? codes[j] & 15u : codes[j - 16] >> 4;
   const int8_t *levels = type == HB_TYPE_NF4 ? hb_nf4_levels : hb_fp4_levels;
-  return (term){hb_f32_of_f16(hb_load_u16(at)) * (float)at[2 + block], levels[code]};
+  return (term){ldexpf(hb_f32_of_f16(hb_load_u16(at)) * (float)at[2 + block], -14), levels[code]};
 }
 
 static term term_of_table(hb_type type, const uint8_t *row, uint32_t i) {
@@ -63,7 +63,7 @@ static term term_of_table(hb_type type, const uint8_t *row, uint32_t i) {
   else
     code = bit_at(codes + j % 8, j / 8 * 2) | bit_at(codes + j % 8, j / 8 * 2 + 1) << 1 |
            bit_at(codes + 8, j) << 2;
-  return (term){hb_f32_of_f16(hb_load_u16(row)), (int8_t)row[2 + code]};
+  return (term){ldexpf(hb_f32_of_f16(hb_load_u16(row)), -7), (int8_t)row[2 + code]};
 }
 
 static term term_of(hb_type type, const uint8_t *row, uint32_t cols, uint32_t i) {

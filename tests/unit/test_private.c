@@ -101,7 +101,7 @@ static void put_nibble(uint8_t *codes, uint32_t i, uint8_t code) {
 static void put_levels_row(const float *x, uint32_t cols, uint8_t *out) {
   for (uint32_t at = 0; at < cols; at += 256) {
     uint32_t count = cols - at < 256 ? cols - at : 256, blocks = count / HB_LEVELS_BLOCK;
-    hb_store_u16(out, hb_f16_of_f32(super_scale(x + at)));
+    hb_store_u16(out, hb_f16_of_f32(0x1p14f * super_scale(x + at)));
     for (uint32_t b = 0; b < blocks; b++) out[2 + b] = block_scale(b);
     for (uint32_t i = 0; i < count; i++) put_nibble(out + 2 + blocks, i, code_of(x[at + i], 16));
     out += 2 + blocks + blocks * HB_LEVELS_CODES;
@@ -110,7 +110,7 @@ static void put_levels_row(const float *x, uint32_t cols, uint8_t *out) {
 
 static void put_table_row(hb_type type, const float *x, uint32_t cols, uint32_t row, uint8_t *out) {
   uint32_t levels = type == HB_TYPE_TABLE4 ? HB_TABLE4_COUNT : HB_TABLE3_COUNT;
-  hb_store_u16(out, hb_f16_of_f32(super_scale(x)));
+  hb_store_u16(out, hb_f16_of_f32(0x1p7f * super_scale(x)));
   for (uint32_t q = 0; q < levels; q++) out[2 + q] = (uint8_t)table_level(row, q);
   uint8_t *codes = out + 2 + levels;
   memset(codes, 0, cols / 32 * (type == HB_TYPE_TABLE4 ? 16 : 12));
