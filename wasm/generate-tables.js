@@ -78,6 +78,7 @@ ${object(
   'hb_type, without those that are only recognized',
   rows('HB_TYPE_LIST')
     .filter(([, , , , supported]) => supported === '1')
+    .concat(rows('HB_PRIVATE_TYPE_LIST'))
     .map(([name, number]) => [name, number]),
 )}
 ${object(

@@ -124,7 +124,7 @@ export class Engine {
     const contextLength = options.contextLength ?? modelInfo(core, model).context_length;
     return {
       ...describeModel(loaded, contextLength),
-      ...describeGguf(core, core.call('hb_model_gguf', model)),
+      ...describeGguf(core, model),
     };
   }
 

@@ -144,6 +144,10 @@ export const TYPE = /** @type {const} */ ({
   TQ1_0: 34,
   TQ2_0: 35,
   MXFP4: 39,
+  NF4: 65536,
+  FP4: 65537,
+  TABLE4: 65538,
+  TABLE3: 65539,
 });
 
 /** hb_probe_kind */

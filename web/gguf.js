@@ -9,8 +9,8 @@ const SHOWN_ELEMENTS = 16; // of an array
  * A tensor as the file's header describes it.
  * @typedef {object} TensorInfo
  * @property {string} name
- * @property {string} type
- * @property {number[]} dims the first runs fastest
+ * @property {string} type of its values
+ * @property {number[]} dims the first runs fastest; of types of halfbyte's own, the bytes of a row
  * @property {number} bytes
  */
 
@@ -20,9 +20,10 @@ const SHOWN_ELEMENTS = 16; // of an array
  * @typedef {Scalar | { count: number, first: Scalar[] }} MetadataValue
  */
 
-/** @param {Core} core @param {Pointer} gguf */
-export function describeGguf(core, gguf) {
-  return { metadata: readMetadata(core, gguf), tensors: readTensors(core, gguf) };
+/** @param {Core} core @param {Pointer} model */
+export function describeGguf(core, model) {
+  const gguf = core.call('hb_model_gguf', model);
+  return { metadata: readMetadata(core, gguf), tensors: readTensors(core, model, gguf) };
 }
 
 /**
@@ -50,15 +51,16 @@ export function textValue(core, gguf, key) {
   return found && core.resultString('hb_value_string', found.at);
 }
 
-/** @param {Core} core @param {Pointer} gguf @returns {TensorInfo[]} */
-function readTensors(core, gguf) {
+/** @param {Core} core @param {Pointer} model @param {Pointer} gguf @returns {TensorInfo[]} */
+function readTensors(core, model, gguf) {
   const tensors = [];
   const count = core.call('hb_gguf_tensor_count', gguf);
   for (let i = 0; i < count; i++) {
-    const record = core.read('hb_tensor', core.call('hb_gguf_tensor_at', gguf, i));
+    const at = core.call('hb_gguf_tensor_at', gguf, i);
+    const record = core.read('hb_tensor', at);
     tensors.push({
       name: record.name,
-      type: core.cstring(core.call('hb_type_name', record.type)),
+      type: core.cstring(core.call('hb_type_name', core.call('hb_model_tensor_type', model, at))),
       dims: record.dims.slice(0, record.dim_count),
       bytes: record.bytes,
     });

@@ -24,6 +24,9 @@ static const hb_type supported_types[] = {
 #define TYPE_ENTRY(name, id, values, bytes, supported) SUPPORTED_##supported(name)
     HB_TYPE_LIST(TYPE_ENTRY)
 #undef TYPE_ENTRY
+#define TYPE_ENTRY(name, id, values, bytes, sharing, shared) HB_TYPE_##name,
+        HB_PRIVATE_TYPE_LIST(TYPE_ENTRY)
+#undef TYPE_ENTRY
 #undef SUPPORTED_1
 #undef SUPPORTED_0
 };

@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TYPE_LIMIT 64 /* above every type's number */
+/* X(NAME, number, ...) -> a row of all types. */
+#define SHOWN_TYPE(name, ...) HB_TYPE_##name,
+static const hb_type shown_types[] = {HB_TYPE_LIST(SHOWN_TYPE) HB_PRIVATE_TYPE_LIST(SHOWN_TYPE)};
+#undef SHOWN_TYPE
+enum { SHOWN_TYPES = sizeof shown_types / sizeof *shown_types };
 
 static void label(const char *name) {
   printf("%-14s ", name);
@@ -76,7 +80,12 @@ static void print_keys(const hb_gguf *gguf) {
 
 /* ---- Tensors ---- */
 
-static void print_tensors(const hb_gguf *gguf) {
+/* `model` is NULL if the file's cannot run. */
+static hb_type type_of(const hb_model *model, const hb_tensor *tensor) {
+  return model ? hb_model_tensor_type(model, tensor) : tensor->type;
+}
+
+static void print_tensors(const hb_gguf *gguf, const hb_model *model) {
   char size[24], shape[96];
   printf("\ntensors:\n");
   for (size_t i = 0; i < hb_gguf_tensor_count(gguf); i++) {
@@ -85,7 +94,7 @@ static void print_tensors(const hb_gguf *gguf) {
     for (uint32_t d = 0; d < t->dim_count; d++)
       length += snprintf(shape + length, sizeof shape - (size_t)length,
                          d ? " x %" PRIu64 : "%" PRIu64, t->dims[d]);
-    printf("  %-8s %-20s %10s  ", hb_type_name(t->type), shape, cli_size(t->bytes, size));
+    printf("  %-8s %-20s %10s  ", hb_type_name(type_of(model, t)), shape, cli_size(t->bytes, size));
     cli_print_string(t->name);
     printf("\n");
   }
@@ -93,18 +102,20 @@ static void print_tensors(const hb_gguf *gguf) {
 
 typedef struct totals {
   uint64_t tensors, values, bytes;
-  uint64_t type_tensors[TYPE_LIMIT], type_bytes[TYPE_LIMIT];
+  uint64_t type_tensors[SHOWN_TYPES], type_bytes[SHOWN_TYPES];
 } totals;
 
-static totals count_tensors(const hb_gguf *gguf) {
+static totals count_tensors(const hb_gguf *gguf, const hb_model *model) {
   totals sum = {0};
   sum.tensors = hb_gguf_tensor_count(gguf);
   for (size_t i = 0; i < sum.tensors; i++) {
     const hb_tensor *t = hb_gguf_tensor_at(gguf, i);
     sum.values += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
     sum.bytes += t->bytes;
-    sum.type_tensors[t->type]++;
-    sum.type_bytes[t->type] += t->bytes;
+    size_t type = 0;
+    while (shown_types[type] != type_of(model, t)) type++;
+    sum.type_tensors[type]++;
+    sum.type_bytes[type] += t->bytes;
   }
   return sum;
 }
@@ -115,9 +126,9 @@ static void print_totals(const totals *sum) {
   printf("%.2f M (%" PRIu64 ")\n", (double)sum->values / 1e6, sum->values);
   label("tensors");
   printf("%" PRIu64 ", %s\n", sum->tensors, cli_size(sum->bytes, size));
-  for (int type = 0; type < TYPE_LIMIT; type++) {
+  for (size_t type = 0; type < SHOWN_TYPES; type++) {
     if (!sum->type_tensors[type]) continue;
-    printf("  %-12s %" PRIu64 ", %s\n", hb_type_name((hb_type)type), sum->type_tensors[type],
+    printf("  %-12s %" PRIu64 ", %s\n", hb_type_name(shown_types[type]), sum->type_tensors[type],
            cli_size(sum->type_bytes[type], size));
   }
   if (!sum->values) return;
@@ -183,7 +194,8 @@ static int inspect_file(const hb_gguf *gguf, const cli_options *options) {
   hb_status status = hb_load_file(options->operands[0], &load, NULL, &model, &error);
   hb_model_info info;
   if (model) hb_model_get_info(model, &info);
-  totals sum = count_tensors(gguf);
+  totals sum = count_tensors(gguf, model);
+  if (model) sum.values = info.parameters;
 
   print_string_key(gguf, "name", "general.name");
   print_string_key(gguf, "architecture", "general.architecture");
@@ -196,7 +208,7 @@ static int inspect_file(const hb_gguf *gguf, const cli_options *options) {
     printf("%s: %s\n", hb_status_text(status), error.message);
   }
   if (options->list_keys) print_keys(gguf);
-  if (options->list_tensors) print_tensors(gguf);
+  if (options->list_tensors) print_tensors(gguf, model);
   if (options->list_program && model) print_program(model);
   hb_model_destroy(model);
   return ok ? CLI_OK : CLI_FAILED;

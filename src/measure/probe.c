@@ -46,10 +46,16 @@ static void fill_floats(uint64_t seed, float *out, uint64_t count) {
 }
 
 /* Raw rows of the type: a bank of blocks, repeated. */
-static void fill_weights(hb_type type, block *b) {
+static void fill_weights(hb_type type, uint32_t cols, block *b) {
   enum { BANK = 256 };
   const hb_type_traits *t = hb_traits(type);
   hb_random r = hb_random_begin(1, 0);
+  if (hb_type_is_private(type)) {
+    uint64_t row;
+    hb_row_bytes(type, cols, &row);
+    hb_random_rows(&r, type, cols, 0.02f, b->data, (size_t)(b->bytes / row));
+    return;
+  }
   uint64_t blocks = b->bytes / t->block_bytes;
   hb_random_blocks(&r, type, 0.0f, 0.02f, b->data, (size_t)(blocks < BANK ? blocks : BANK));
   for (uint64_t i = BANK; i < blocks; i++)
@@ -73,7 +79,7 @@ static hb_status prepare_pack(hb_probe *p, hb_error *error) {
                    (uint64_t)p->o.cols, t ? t->name : "asked for");
   HB_TRY(get(p, &p->weights, p->o.rows, row, error));
   HB_TRY(get(p, &p->out, packed, 1, error));
-  fill_weights(p->o.type, &p->weights);
+  fill_weights(p->o.type, p->o.cols, &p->weights);
   memset(p->out.data, 0, (size_t)packed);
   p->m = (hb_matrix){.type = p->o.type, .rows = p->o.rows, .cols = p->o.cols, .bytes = packed};
   p->m.data = p->out.data;

@@ -2,6 +2,7 @@
 #include "base/half.h"
 #include "kernel/kernel.h"
 #include "quant/formats.h"
+#include "quant/private.h"
 
 enum { MOST_VALUES = 256 }; /* of a block */
 
@@ -152,4 +153,52 @@ void hb_random_blocks(hb_random *r, hb_type type, float mean, float deviation, v
   for (size_t n = 0; n < count; n++) random_block(r, t, b + n * t->block_bytes);
   float gain = deviation / root_mean_square(t, b, count);
   for (size_t n = 0; n < count; n++) multiply_scale(r, type, gain, b + n * t->block_bytes);
+}
+
+/* ---- Types of halfbyte's own: layouts in quant/levels.c ---- */
+
+static float root_of_levels(const int8_t *levels, uint32_t count) {
+  int32_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += levels[i] * levels[i];
+  return hb_sqrtf((float)sum / (float)count);
+}
+
+/* Scales of blocks are in 128..255, d is made for their mean. */
+static void adjust_levels_row(const int8_t *levels, uint64_t cols, float deviation, uint8_t *row) {
+  const float root_of_scales = 195;
+  float d = deviation * 0x1p14f / (root_of_scales * root_of_levels(levels, 16));
+  for (uint64_t left = cols / HB_LEVELS_BLOCK; left > 0;) {
+    uint32_t blocks = left < HB_LEVELS_BLOCKS ? (uint32_t)left : HB_LEVELS_BLOCKS;
+    hb_store_u16(row, hb_f16_of_f32(d));
+    for (uint32_t b = 0; b < blocks; b++) row[2 + b] |= 128;
+    row += 2 + blocks + blocks * HB_LEVELS_CODES;
+    left -= blocks;
+  }
+}
+
+/* Levels near those of NF4. */
+static void adjust_table_row(hb_random *r, uint32_t count, float deviation, uint8_t *row) {
+  int8_t levels[HB_TABLE4_COUNT];
+  for (uint32_t i = 0; i < count; i++) {
+    int middle = hb_nf4_levels[i * HB_TABLE4_COUNT / count];
+    levels[i] = (int8_t)(middle * 15 / 16 + (int)(hb_random_next(r) & 7));
+  }
+  hb_store_u16(row, hb_f16_of_f32(deviation * 0x1p7f / root_of_levels(levels, count)));
+  memcpy(row + HB_TABLE_LEVELS, levels, count);
+}
+
+void hb_random_rows(hb_random *r, hb_type type, uint64_t cols, float deviation, void *out,
+                    size_t rows) {
+  uint64_t bytes;
+  hb_row_bytes(type, cols, &bytes);
+  uint8_t *row = out;
+  for (size_t i = 0; i < rows; i++, row += bytes) {
+    random_bytes(r, row, (size_t)bytes);
+    switch (type) {
+    case HB_TYPE_TABLE4: adjust_table_row(r, HB_TABLE4_COUNT, deviation, row); break;
+    case HB_TYPE_TABLE3: adjust_table_row(r, HB_TABLE3_COUNT, deviation, row); break;
+    case HB_TYPE_FP4: adjust_levels_row(hb_fp4_levels, cols, deviation, row); break;
+    default: adjust_levels_row(hb_nf4_levels, cols, deviation, row); break;
+    }
+  }
 }

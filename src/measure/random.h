@@ -25,4 +25,8 @@ static inline uint64_t hb_random_next(hb_random *r) {
 void hb_random_blocks(hb_random *r, hb_type type, float mean, float deviation, void *out,
                       size_t count);
 
+/* The same for rows of `cols` values of a type of halfbyte's own. */
+void hb_random_rows(hb_random *r, hb_type type, uint64_t cols, float deviation, void *out,
+                    size_t rows);
+
 #endif

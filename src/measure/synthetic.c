@@ -1,14 +1,20 @@
 #include "measure/synthetic.h"
+#include "gguf/own_types.h"
 #include "kernel/kernel.h"
 #include "measure/random.h"
 
 /* The weights of a tensor are runs of values, drawn from a bank. A run is as long as the longest
- * block, or shorter where rows do not divide into such. */
-enum { BANK_RUNS = 256, MOST_RUN_VALUES = 256, ALIGNMENT = 32 };
+ * block, or shorter where rows do not divide into such; of types of halfbyte's own it is a row. */
+enum {
+  BANK_RUNS = 256,
+  MOST_RUN_VALUES = 256,
+  BANK_BYTES = BANK_RUNS * MOST_RUN_VALUES * 4, /* F32 needs most */
+  ALIGNMENT = 32
+};
 
 typedef struct tensor {
   hb_type type;
-  uint32_t run_values;
+  uint32_t run_values, runs; /* in the bank */
   float mean, deviation;
   uint64_t start, end; /* in the file, without the padding */
 } tensor;
@@ -21,6 +27,7 @@ struct hb_synthetic {
   uint8_t *header;
   uint64_t header_bytes, header_capacity;
   uint64_t size, position;
+  hb_own_types own;
 
   /* The tensor that is read, number `next` - 1. */
   uint32_t next;
@@ -29,7 +36,7 @@ struct hb_synthetic {
   uint32_t pick_count;
   uint32_t run_bytes, run_used;
   const uint8_t *run;
-  uint8_t bank[BANK_RUNS * MOST_RUN_VALUES * 4]; /* F32 needs most */
+  uint8_t bank[BANK_BYTES];
 };
 
 /* ---- The tensors ---- */
@@ -54,6 +61,23 @@ static void choose_distribution(hb_weight_kind kind, uint64_t cols, tensor *t) {
   }
 }
 
+static hb_status choose_run(hb_string name, uint64_t cols, tensor *t, hb_error *error) {
+  t->runs = BANK_RUNS;
+  t->run_values = MOST_RUN_VALUES;
+  while (cols % t->run_values != 0) t->run_values /= 2;
+  if (!hb_type_is_private(t->type)) return HB_OK;
+  uint64_t bytes, fit;
+  t->run_values = (uint32_t)cols;
+  hb_row_bytes(t->type, cols, &bytes);
+  fit = BANK_BYTES / bytes;
+  if (fit < BANK_RUNS) t->runs = (uint32_t)fit;
+  if (fit == 0)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "tensor %S: rows of %s may have %u bytes, these have %u", name,
+                   hb_type_name(t->type), (uint64_t)BANK_BYTES, bytes);
+  return HB_OK;
+}
+
 static hb_status add_tensor(hb_synthetic *s, const hb_shape_plan *shape, const hb_recipe *recipe,
                             hb_weight_kind kind, uint32_t layer, hb_gguf_writer *w,
                             hb_error *error) {
@@ -69,8 +93,7 @@ static hb_status add_tensor(hb_synthetic *s, const hb_shape_plan *shape, const h
   bool tied = (shape->weights & HB_HAS(OUTPUT)) == 0;
   hb_type type = hb_recipe_type(recipe, kind, layer, shape->h.layers, tied);
   tensor t = {.type = hb_type_fitting(type, dims[0])};
-  t.run_values = MOST_RUN_VALUES;
-  while (dims[0] % t.run_values != 0) t.run_values /= 2;
+  HB_TRY(choose_run(hb_string_of(name), dims[0], &t, error));
   choose_distribution(kind, dims[0], &t);
   /* From here on offsets count from the end of the header, which is not known yet. No sum wraps, by
    * the limits of the hyperparameters. */
@@ -80,8 +103,8 @@ static hb_status add_tensor(hb_synthetic *s, const hb_shape_plan *shape, const h
   t.end = t.start + row_bytes * dims[1];
   hb_align_u64(t.end, ALIGNMENT, &s->size);
   s->tensors[s->tensor_count++] = t;
-  return hb_gguf_writer_add_tensor(w, hb_string_of(name), t.type, dims[1] == 1 ? 1 : 2, dims,
-                                   error);
+  if (dims[1] == 1) return hb_gguf_writer_add_tensor(w, hb_string_of(name), t.type, 1, dims, error);
+  return hb_own_types_add_matrix(&s->own, w, hb_string_of(name), t.type, dims[0], dims[1], error);
 }
 
 static hb_status add_tensors(hb_synthetic *s, const hb_shape_plan *shape, const hb_recipe *recipe,
@@ -176,6 +199,8 @@ static hb_status write_header(hb_synthetic *s, const hb_shape_plan *shape, const
   HB_TRY(hb_gguf_writer_create(s->allocator, &sink, &w, error));
   hb_status status = set_keys(s, shape, recipe, w, error);
   if (status == HB_OK) status = plan_tensors(s, shape, recipe, w, error);
+  if (status == HB_OK)
+    status = hb_own_types_set(&s->own, w, hb_string_of(shape->architecture->name), error);
   if (status == HB_OK) status = hb_gguf_writer_begin(w, error);
   hb_gguf_writer_destroy(w);
   for (uint32_t i = 0; i < s->tensor_count; i++) {
@@ -196,7 +221,7 @@ hb_status hb_synthetic_create(const hb_allocator *allocator, const char *shape, 
   allocator = hb_allocator_or_default(allocator);
   hb_synthetic *s = hb_allocate_zero(allocator, sizeof *s);
   if (!s) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a synthetic model");
-  s->allocator = allocator;
+  s->allocator = s->own.allocator = allocator;
   s->seed = seed;
   hb_status status = write_header(s, &plan, &recipe, error);
   if (status == HB_OK)
@@ -208,6 +233,7 @@ hb_status hb_synthetic_create(const hb_allocator *allocator, const char *shape, 
 
 void hb_synthetic_destroy(hb_synthetic *s) {
   if (!s) return;
+  hb_own_types_release(&s->own);
   hb_release(s->allocator, s->header, s->header_capacity);
   hb_release(s->allocator, s->tensors, (uint64_t)s->tensor_capacity * sizeof *s->tensors);
   hb_release(s->allocator, s, sizeof *s);
@@ -221,11 +247,15 @@ uint64_t hb_synthetic_size(const hb_synthetic *s) {
 
 static void begin_tensor(hb_synthetic *s) {
   const tensor *t = &s->tensors[s->next];
-  const hb_type_traits *traits = hb_traits(t->type);
-  uint32_t blocks = t->run_values / traits->block_values;
+  uint32_t blocks = t->run_values / hb_traits(t->type)->block_values;
+  uint64_t run_bytes;
+  hb_row_bytes(t->type, t->run_values, &run_bytes);
   s->random = hb_random_begin(s->seed, s->next++);
-  hb_random_blocks(&s->random, t->type, t->mean, t->deviation, s->bank, BANK_RUNS * blocks);
-  s->run_bytes = s->run_used = blocks * traits->block_bytes;
+  if (hb_type_is_private(t->type))
+    hb_random_rows(&s->random, t->type, t->run_values, t->deviation, s->bank, t->runs);
+  else
+    hb_random_blocks(&s->random, t->type, t->mean, t->deviation, s->bank, t->runs * blocks);
+  s->run_bytes = s->run_used = (uint32_t)run_bytes;
   s->pick_count = 0;
 }
 
@@ -234,7 +264,7 @@ static void begin_run(hb_synthetic *s) {
     s->picks = hb_random_next(&s->random);
     s->pick_count = 8;
   }
-  s->run = s->bank + (s->picks & 255) * s->run_bytes;
+  s->run = s->bank + (s->picks & 255) % s->tensors[s->next - 1].runs * s->run_bytes;
   s->picks >>= 8;
   s->pick_count--;
   s->run_used = 0;

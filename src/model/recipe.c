@@ -9,15 +9,29 @@ typedef struct type_choice {
 } type_choice;
 
 static const type_choice type_choices[] = {
-    {HB_TYPE_F32, HB_TYPE_F32, 0},        {HB_TYPE_F16, HB_TYPE_F16, 1},
-    {HB_TYPE_BF16, HB_TYPE_BF16, 32},     {HB_TYPE_Q4_0, HB_TYPE_Q4_0, 2},
-    {HB_TYPE_Q4_1, HB_TYPE_Q4_1, 3},      {HB_TYPE_Q5_0, HB_TYPE_Q5_0, 8},
-    {HB_TYPE_Q5_1, HB_TYPE_Q5_1, 9},      {HB_TYPE_Q8_0, HB_TYPE_Q8_0, 7},
-    {HB_TYPE_Q2_K, HB_TYPE_IQ4_NL, 10},   {HB_TYPE_Q3_K, HB_TYPE_IQ4_NL, 11},
-    {HB_TYPE_Q4_K, HB_TYPE_Q5_0, 14},     {HB_TYPE_Q5_K, HB_TYPE_Q5_1, 16},
-    {HB_TYPE_Q6_K, HB_TYPE_Q8_0, 18},     {HB_TYPE_IQ4_NL, HB_TYPE_IQ4_NL, 25},
-    {HB_TYPE_IQ4_XS, HB_TYPE_IQ4_NL, 30}, {HB_TYPE_TQ1_0, HB_TYPE_Q4_0, 36},
-    {HB_TYPE_TQ2_0, HB_TYPE_Q4_0, 37},    {HB_TYPE_MXFP4, HB_TYPE_MXFP4, 38},
+    {HB_TYPE_F32, HB_TYPE_F32, 0},
+    {HB_TYPE_F16, HB_TYPE_F16, 1},
+    {HB_TYPE_BF16, HB_TYPE_BF16, 32},
+    {HB_TYPE_Q4_0, HB_TYPE_Q4_0, 2},
+    {HB_TYPE_Q4_1, HB_TYPE_Q4_1, 3},
+    {HB_TYPE_Q5_0, HB_TYPE_Q5_0, 8},
+    {HB_TYPE_Q5_1, HB_TYPE_Q5_1, 9},
+    {HB_TYPE_Q8_0, HB_TYPE_Q8_0, 7},
+    {HB_TYPE_Q2_K, HB_TYPE_IQ4_NL, 10},
+    {HB_TYPE_Q3_K, HB_TYPE_IQ4_NL, 11},
+    {HB_TYPE_Q4_K, HB_TYPE_Q5_0, 14},
+    {HB_TYPE_Q5_K, HB_TYPE_Q5_1, 16},
+    {HB_TYPE_Q6_K, HB_TYPE_Q8_0, 18},
+    {HB_TYPE_IQ4_NL, HB_TYPE_IQ4_NL, 25},
+    {HB_TYPE_IQ4_XS, HB_TYPE_IQ4_NL, 30},
+    {HB_TYPE_TQ1_0, HB_TYPE_Q4_0, 36},
+    {HB_TYPE_TQ2_0, HB_TYPE_Q4_0, 37},
+    {HB_TYPE_MXFP4, HB_TYPE_MXFP4, 38},
+    /* 1024: llama.cpp knows no number */
+    {HB_TYPE_NF4, HB_TYPE_IQ4_NL, 1024},
+    {HB_TYPE_FP4, HB_TYPE_IQ4_NL, 1024},
+    {HB_TYPE_TABLE4, HB_TYPE_F16, 1024},
+    {HB_TYPE_TABLE3, HB_TYPE_F16, 1024},
 };
 
 static const type_choice *choice_of(hb_type type) {
