@@ -49,7 +49,7 @@ bool hb_type_wants_int8(hb_type type);
 
 /* out[n] += value * x[column] for each entry of the rows n = first .. end - 1, in order, rounding
  * each operation. The same code on every ISA. */
-void hb_add_outliers(const hb_outliers *outliers, uint32_t first, uint32_t end, const float *x,
+void hb_add_outliers(const hb_sparse *outliers, uint32_t first, uint32_t end, const float *x,
                      float *out);
 
 /* ---- Attention ----------------------------------------------------------------------------- */

@@ -2,8 +2,7 @@
 
 #include "base/half.h"
 
-void hb_add_outliers(const hb_outliers *o, uint32_t first, uint32_t end, const float *x,
-                     float *out) {
+void hb_add_outliers(const hb_sparse *o, uint32_t first, uint32_t end, const float *x, float *out) {
   for (uint32_t n = first; n < end; n++) {
     float sum = out[n];
     for (uint32_t i = o->start[n]; i < o->start[n + 1]; i++)

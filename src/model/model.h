@@ -12,7 +12,7 @@
 typedef struct hb_weight_outliers {
   uint64_t bytes; /* 0: there are none */
   uint8_t *data;  /* NULL until they arrive */
-  hb_outliers parts;
+  hb_sparse parts;
   uint16_t *columns; /* increasing: those that have an entry; NULL unless inputs skip them */
   uint32_t column_count;
 } hb_weight_outliers;

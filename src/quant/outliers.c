@@ -19,7 +19,7 @@ static hb_status check_starts(const place *p, const uint32_t *start, uint32_t ro
   return HB_OK;
 }
 
-static hb_status check_columns(const place *p, const hb_outliers *o, uint32_t rows, uint32_t cols) {
+static hb_status check_columns(const place *p, const hb_sparse *o, uint32_t rows, uint32_t cols) {
   for (uint32_t r = 0; r < rows; r++)
     for (uint32_t i = o->start[r]; i < o->start[r + 1]; i++) {
       if (o->column[i] >= cols) return wrong_row(p, r, "has a column that the matrix lacks");
@@ -30,7 +30,7 @@ static hb_status check_columns(const place *p, const hb_outliers *o, uint32_t ro
 }
 
 hb_status hb_outliers_read(const void *data, uint64_t bytes, uint32_t rows, uint32_t cols,
-                           const char *name, hb_outliers *out, hb_error *error) {
+                           const char *name, hb_sparse *out, hb_error *error) {
   const place p = {name, error};
   const uint8_t *at = data;
   hb_outlier_layout layout;

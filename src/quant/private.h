@@ -107,14 +107,14 @@ static inline bool hb_outliers_place(uint64_t rows, uint64_t n, hb_outlier_layou
 #define HB_OUTLIERS_MOST_COLUMNS 65536
 
 /* Outliers in memory, at a multiple of 4 bytes. */
-typedef struct hb_outliers {
+typedef struct hb_sparse {
   const uint32_t *start;          /* [rows + 1] */
   const uint16_t *column, *value; /* [start[rows]]; values in f16 */
-} hb_outliers;
+} hb_sparse;
 
 /* Finds the parts of `bytes` bytes that hold the outliers of a matrix, and checks all of them.
  * `name` is the matrix's, for the error. */
 hb_status hb_outliers_read(const void *data, uint64_t bytes, uint32_t rows, uint32_t cols,
-                           const char *name, hb_outliers *out, hb_error *error);
+                           const char *name, hb_sparse *out, hb_error *error);
 
 #endif
