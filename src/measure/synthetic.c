@@ -170,7 +170,7 @@ static hb_status set_keys(const hb_synthetic *s, const hb_shape_plan *shape,
   HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", recipe->file_type, error));
   HB_TRY(set_shape(&k, &shape->h));
-  return hb_vocabulary_write(s->allocator, shape->h.vocabulary, w, error);
+  return hb_synthetic_vocabulary(s->allocator, shape->h.vocabulary, w, error);
 }
 
 /* ---- The header ---- */

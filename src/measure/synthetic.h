@@ -17,7 +17,7 @@ hb_status hb_shape_read(const char *text, hb_shape_plan *out, hb_error *error);
 
 /* Sets the tokenizer's keys: a SentencePiece vocabulary of three control tokens, the bytes, and
  * words of a made-up language. */
-hb_status hb_vocabulary_write(const hb_allocator *allocator, uint32_t count, hb_gguf_writer *writer,
-                              hb_error *error);
+hb_status hb_synthetic_vocabulary(const hb_allocator *allocator, uint32_t count,
+                                  hb_gguf_writer *writer, hb_error *error);
 
 #endif

@@ -85,8 +85,8 @@ static hb_status write_arrays(hb_gguf_writer *w, uint32_t count, uint8_t *data, 
                    error);
 }
 
-hb_status hb_vocabulary_write(const hb_allocator *allocator, uint32_t count, hb_gguf_writer *w,
-                              hb_error *error) {
+hb_status hb_synthetic_vocabulary(const hb_allocator *allocator, uint32_t count, hb_gguf_writer *w,
+                                  hb_error *error) {
   HB_TRY(hb_gguf_writer_set_string(w, "tokenizer.ggml.model", hb_string_of("llama"), error));
   uint64_t room = (uint64_t)count * MOST_BYTES;
   uint8_t *data = hb_allocate(allocator, room);
