@@ -3,14 +3,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { defaultModel } from './support.js';
 
-const align = (offset) => (offset + 31) & ~31;
-const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
-const u64 = (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
-const string = (text) => Buffer.concat([u64(text.length), Buffer.from(text)]);
-const padded = (bytes) => Buffer.concat([bytes, Buffer.alloc(align(bytes.length) - bytes.length)]);
+export const align = (offset) => (offset + 31) & ~31;
+export const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
+export const u64 = (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
+export const string = (text) => Buffer.concat([u64(text.length), Buffer.from(text)]);
+export const padded = (bytes) => Buffer.concat([bytes, Buffer.alloc(align(bytes.length) - bytes.length)]);
 
 /** The parts of a GGUF file: its metadata records as bytes, its tensors with their records. */
-function parse(file) {
+export function parse(file) {
   let at = 8;
   const number = () => Number(file.readBigUInt64LE((at += 8) - 8));
   const word = () => file.readUInt32LE((at += 4) - 4);

@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { makeOwnModels } from './own.js';
 
 process.chdir(resolve(import.meta.dirname, '../..'));
 
@@ -42,9 +43,13 @@ const targets = [
 const phrase = '1,403,407,261,378,432,429,365,282,300,12,500,33,77,211,309,418,11,64,490';
 const tokens = `${phrase},${phrase}`;
 
-/** The models: the default one, and the vectors of the shared data where there are any. */
+/**
+ * The models: the default one, those with formats of halfbyte's own, and the vectors of the shared
+ * data where there are any.
+ */
 function findModels() {
-  const models = ['examples/models/tales-5.8m-q4_0.gguf'];
+  const defaultModel = 'examples/models/tales-5.8m-q4_0.gguf';
+  const models = [defaultModel, ...makeOwnModels('build/parity', { program: native[0], defaultModel })];
   const shared = process.env.HB_SHARED || '../shared';
   for (const folder of ['arch', 'quant'].map((name) => join(shared, 'vectors', name))) {
     if (!existsSync(folder)) continue;
@@ -88,6 +93,7 @@ async function forEachAtOnce(items, work) {
 }
 
 const models = findModels();
+const hasVectors = models.some((path) => path.includes('vectors'));
 const chosen = [];
 const absent = [];
 for (const target of targets) ((await available(target)) ? chosen : absent).push(target);
@@ -116,9 +122,9 @@ for (const model of models) {
 
 console.log('\nA cell counts the equal runs: prefill in one go, in pieces and token by token, on 1 and 3 threads.');
 for (const target of absent) console.log(`skipped: this machine cannot run ${target.name}`);
-if (models.length === 1) console.log('skipped: no shared data, so the default model alone was run');
+if (!hasVectors) console.log('skipped: no shared data, so its models were not run');
 for (const difference of differences.slice(0, 20)) console.log(`DIFFERS ${difference}`);
 if (differences.length > 20) console.log(`... and ${differences.length - 20} runs more`);
-const skipped = absent.length + (models.length === 1 ? 1 : 0);
+const skipped = absent.length + (hasVectors ? 0 : 1);
 console.log(`\n${passed} passed, ${models.length - passed} failed, ${skipped} skipped`);
 process.exitCode = passed === models.length ? 0 : 1;
