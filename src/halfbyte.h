@@ -611,22 +611,36 @@ typedef struct hb_quantize_report {
 
 typedef struct hb_quantize_options {
   const hb_allocator *allocator;
-  hb_type type;  /* of the matrices: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 or Q8_0 */
+  const hb_parallel *parallel; /* results never depend on it */
+  const char *type;   /* of the matrices: a tensor type's name, or that of a mixture: q4_k_m ... */
+  const char *method; /* see below; NULL: "rtn" */
+  /* Text to calibrate with, for methods that need it: [samples][length] tokens. */
+  const hb_token *calibration;
+  uint32_t calibration_samples, calibration_length;
   void *context; /* of the functions below, each of which may be NULL */
-  /* The type for one matrix instead of `type`. */
+  /* The type for one matrix instead of `type`, the recipe's. */
   hb_type (*choose)(void *context, const hb_tensor *tensor, hb_type type);
   void (*report)(void *context, const hb_quantize_report *report);
   /* Told of `done` bytes of `total` read. A result other than 0 ends the work with HB_ABORTED. */
   int (*progress)(void *context, uint64_t done, uint64_t total);
 } hb_quantize_options;
 
-/* Writes `source` to `sink` as one GGUF file with its matrices, of any supported type, rounded to
- * the nearest values of another type. Vectors, norms, biases, positions, RoPE factors and routers
- * of experts are copied, and so are matrices that have their type already. A matrix whose rows do
- * not divide into the type's blocks becomes F16, and its report says so. Metadata are copied but
- * for general.file_type, general.quantization_version and split.*. HB_MODEL if a value to be
- * converted is not finite or too large for the type. Needs less than 1 MiB besides a copy of the
- * records, however large the tensors are. */
+/* Writes `source` to `sink` as one GGUF file with its matrices in other types. Methods:
+ *
+ *   rtn      rounds every value to the nearest one that its block can hold
+ *   imatrix  searches for the blocks' scales with the least error, values weighted by how large
+ *            their inputs are in the calibration text
+ *   gptq     rounds column by column, and lets the columns to come make up for the error (Frantar
+ *            et al., arXiv 2210.17323)
+ *
+ * Those that calibrate go through the model layer by layer, and write the layers in their order.
+ * Vectors, norms, biases, positions, RoPE factors and routers of experts are copied, and so are
+ * matrices that have their type already. A matrix whose rows do not divide into the type's blocks
+ * gets another one, and its report says so. Metadata are copied but for general.file_type,
+ * general.quantization_version and split.*. HB_MODEL if a value to be converted is not finite or
+ * too large for the type. Without calibration, needs some 12 MiB besides a copy of the records,
+ * however large the tensors are; with it, the weights of a layer in F32 twice, the calibration's
+ * tokens times the embedding length in F32, and the correlations of a product's inputs in F64. */
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 

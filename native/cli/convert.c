@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct job {
   progress bar;
@@ -30,14 +31,14 @@ static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_e
 }
 
 /* The type that the file is said to be of: the first tensor's, which is the embedding. */
-static hb_type type_of(const hb_source *source, const cli_options *options) {
-  if (cli_given(options, OPTION_FLOAT_TYPE)) return options->type;
+static const char *type_of(const hb_source *source, const cli_options *options) {
+  if (options->type) return options->type;
   const hb_tensor *first = hb_gguf_tensor_at(source->gguf, 0);
-  return first ? first->type : HB_TYPE_F32;
+  return hb_type_name(first ? first->type : HB_TYPE_F32);
 }
 
 static int convert_to(const hb_source *source, const cli_options *options, hb_output *output) {
-  job j = {.keep = !cli_given(options, OPTION_FLOAT_TYPE)};
+  job j = {.keep = !options->type};
   hb_quantize_options quantize_options = {.type = type_of(source, options),
                                           .context = &j,
                                           .choose = choose,
@@ -69,11 +70,10 @@ static int convert_source(const hb_source *source, const cli_options *options) {
 }
 
 static int convert(const cli_options *options) {
-  hb_type type = options->type;
-  if (cli_given(options, OPTION_FLOAT_TYPE) && type != HB_TYPE_F32 && type != HB_TYPE_F16 &&
-      type != HB_TYPE_BF16)
-    return cli_fail("convert writes f32, f16 or bf16; halfbyte quantize writes %s",
-                    hb_type_name(type));
+  hb_type type = HB_TYPE_F32;
+  if (options->type) hb_type_from_name((hb_string){options->type, strlen(options->type)}, &type);
+  if (type != HB_TYPE_F32 && type != HB_TYPE_F16 && type != HB_TYPE_BF16)
+    return cli_fail("convert writes f32, f16 or bf16; halfbyte quantize writes other types");
   hb_source source;
   hb_error error;
   if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);

@@ -6,15 +6,15 @@
 
 static hb_status create(const cli_engine *engine, const cli_options *options, uint64_t seed,
                         hb_generator **out, hb_error *error) {
-  hb_string stops[CLI_MAX_STOPS];
-  for (uint32_t i = 0; i < options->stop_count; i++)
-    stops[i] = (hb_string){options->stops[i], strlen(options->stops[i])};
+  hb_string stops[CLI_MAX_LIST];
+  for (uint32_t i = 0; i < options->stops.count; i++)
+    stops[i] = (hb_string){options->stops.texts[i], strlen(options->stops.texts[i])};
   hb_generate_options generate = {
       .sampler = hb_sampler_defaults(),
       .max_tokens = options->max_tokens,
       .ignore_end = options->ignore_eos,
       .stop = stops,
-      .stop_count = options->stop_count,
+      .stop_count = options->stops.count,
   };
   generate.sampler.temperature = options->temperature;
   generate.sampler.top_k = options->top_k;

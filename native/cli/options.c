@@ -17,7 +17,6 @@ typedef enum option_kind {
   KIND_ISA,
   KIND_KV,
   KIND_SPLIT,
-  KIND_TYPE,
 } option_kind;
 
 typedef struct option {
@@ -121,13 +120,20 @@ static bool set_choice(const option *o, const char *text, void *field) {
     if (found < 0) return wrong_value(o, text, "whole, pieces or single");
     *(cli_split *)field = (cli_split)found;
     return true;
-  case KIND_ISA:
+  default:
     if (parse_isa(text, field)) return true;
     return wrong_value(o, text, "the name of an instruction set");
-  default:
-    if (hb_type_from_name((hb_string){text, strlen(text)}, field) == HB_OK) return true;
-    return wrong_value(o, text, "the name of a tensor type");
   }
+}
+
+static bool add_to_list(const option *o, const char *text, cli_list *list) {
+  if (list->count == CLI_MAX_LIST) {
+    fprintf(stderr, "halfbyte: more than %d times --%s\n", CLI_MAX_LIST, o->name);
+    return false;
+  }
+  if (!text[0]) return wrong_value(o, text, "a text that is not empty");
+  list->texts[list->count++] = text;
+  return true;
 }
 
 static bool set_option(const option *o, const char *text, cli_options *out) {
@@ -135,14 +141,7 @@ static bool set_option(const option *o, const char *text, cli_options *out) {
   switch (o->kind) {
   case KIND_FLAG: *(bool *)field = true; return true;
   case KIND_TEXT: *(const char **)field = text; return true;
-  case KIND_LIST:
-    if (out->stop_count == CLI_MAX_STOPS) {
-      fprintf(stderr, "halfbyte: more than %d times --%s\n", CLI_MAX_STOPS, o->name);
-      return false;
-    }
-    if (!text[0]) return wrong_value(o, text, "a text that is not empty");
-    out->stops[out->stop_count++] = text;
-    return true;
+  case KIND_LIST: return add_to_list(o, text, field);
   case KIND_U32:
   case KIND_U64:
   case KIND_F32: return set_number(o, text, field);

@@ -8,10 +8,16 @@
 
 #include <stdbool.h>
 
-#define CLI_MAX_STOPS 16
+#define CLI_MAX_LIST 16 /* times that an option may be repeated */
 #define CLI_MAX_OPERANDS 2
 
 typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
+
+/* The values of an option that may be repeated. */
+typedef struct cli_list {
+  const char *texts[CLI_MAX_LIST];
+  uint32_t count;
+} cli_list;
 
 typedef struct cli_options {
   const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
@@ -23,11 +29,12 @@ typedef struct cli_options {
   hb_isa isa;
   hb_kv_type kv;
   cli_split split;
-  hb_type type;
+  const char *type, *method;
+  cli_list calibration;
+  uint32_t calibration_samples, calibration_length;
   bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, json,
       kernels, help;
-  const char *stops[CLI_MAX_STOPS];
-  uint32_t stop_count;
+  cli_list stops;
   const char *operands[CLI_MAX_OPERANDS];
   uint32_t operand_count;
   uint64_t given; /* CLI_BIT of each option that stood on the command line */
@@ -41,10 +48,18 @@ typedef struct cli_options {
   X(TEXT_FILE, 'f', "file", "TEXT", TEXT, text_file, 0, 0, NULL, "the file with the text")         \
   X(TOKENS, 0, "tokens", "1,2,3", TEXT, tokens, 0, 0, NULL, "the ids of the tokens")               \
   X(OUTPUT, 'o', "output", "OUT", TEXT, output, 0, 0, NULL, "the file to write")                   \
-  X(TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                               \
-    "the type of the matrices: f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0")                                 \
-  X(FLOAT_TYPE, 0, "type", "TYPE", TYPE, type, 0, 0, NULL,                                         \
+  X(FLOAT_TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                         \
     "the type of the matrices: f32 f16 bf16 (default: as they are)")                               \
+  X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
+    "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
+  X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
+    "rtn imatrix gptq awq, joined by + (default: gptq with --calibration, else rtn)")              \
+  X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
+    "a file with text to calibrate with; may be repeated")                                         \
+  X(CALIBRATION_SAMPLES, 0, "calibration-samples", "N", U32, calibration_samples, 1, 1 << 20,      \
+    "128", "pieces of the text that are used, evenly spread")                                      \
+  X(CALIBRATION_LENGTH, 0, "calibration-length", "N", U32, calibration_length, 16, 1 << 20, "512", \
+    "tokens of a piece, at most the model's context")                                              \
   X(SHAPE, 0, "shape", "SHAPE", TEXT, shape, 0, 0, NULL,                                           \
     "a known model's name, or its sizes E,L,H,KV,F,V")                                             \
   X(WEIGHTS, 0, "type", "TYPE", TEXT, weights, 0, 0, "q4_0",                                       \

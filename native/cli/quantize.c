@@ -1,9 +1,11 @@
+#include "calibration.h"
 #include "commands.h"
 #include "common.h"
 #include "terminal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct job {
   progress bar;
@@ -35,10 +37,20 @@ static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_e
   return hb_output_write(output, bytes, count, error);
 }
 
-static int quantize_to(const hb_source *source, const cli_options *options, hb_output *output) {
+static int quantize_to(const hb_source *source, const cli_options *options,
+                       const cli_calibration *calibration, const hb_parallel *parallel,
+                       hb_output *output) {
   job j = {0};
-  hb_quantize_options quantize_options = {
-      .type = options->type, .context = &j, .report = report, .progress = advance};
+  hb_quantize_options quantize_options = {.parallel = parallel,
+                                          .type = options->type,
+                                          .method = options->method,
+                                          .calibration = calibration->tokens,
+                                          .calibration_samples = calibration->samples,
+                                          .calibration_length = calibration->length,
+                                          .context = &j,
+                                          .report = report,
+                                          .progress = advance};
+  if (!options->method) quantize_options.method = calibration->tokens ? "gptq" : "rtn";
   hb_sink sink = {output, write_bytes};
   hb_error error;
   progress_begin(&j.bar, "quantizing");
@@ -55,16 +67,34 @@ static int quantize_to(const hb_source *source, const cli_options *options, hb_o
   return CLI_OK;
 }
 
-static int quantize_source(const hb_source *source, const cli_options *options) {
+static int with_output(const hb_source *source, const cli_options *options,
+                       const cli_calibration *calibration, const hb_parallel *parallel) {
   hb_output *output;
   hb_error error;
-  if (hb_source_includes(source, options->operands[1]))
-    return cli_fail("%s is an input file; give another name to write", options->operands[1]);
   interrupt_catch(); /* so that the temporary file goes away */
   if (hb_output_create(options->operands[1], &output, &error) != HB_OK)
     return cli_fail_error(&error);
-  int code = quantize_to(source, options, output);
+  int code = quantize_to(source, options, calibration, parallel, output);
   hb_output_destroy(output);
+  return code;
+}
+
+static int quantize_source(const hb_source *source, const cli_options *options) {
+  hb_threads *threads;
+  hb_error error;
+  cli_calibration calibration = {0};
+  if (hb_source_includes(source, options->operands[1]))
+    return cli_fail("%s is an input file; give another name to write", options->operands[1]);
+  if (options->calibration.count > 0 && !cli_calibration_read(source, options, &calibration))
+    return CLI_FAILED;
+  int code = CLI_FAILED;
+  if (hb_threads_create(options->threads, &threads, &error) == HB_OK) {
+    code = with_output(source, options, &calibration, hb_threads_parallel(threads));
+    hb_threads_destroy(threads);
+  } else {
+    cli_fail_error(&error);
+  }
+  free(calibration.tokens);
   return code;
 }
 
@@ -81,10 +111,11 @@ const cli_command command_quantize = {
     .name = "quantize",
     .operands = "IN OUT",
     .summary = "Writes a model with its matrices in another type",
-    .details = "Rounds to nearest. A matrix whose rows do not divide into the type's blocks falls "
-               "back to\n"
-               "a type that fits, and a line says so.",
-    .takes = CLI_BIT(TYPE),
+    .details = "A matrix whose rows do not divide into the type's blocks falls back to a type that "
+               "fits,\nand a line says so. With text to calibrate with, the model is quantized "
+               "layer by layer.",
+    .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
+             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(THREADS),
     .needs = CLI_BIT(TYPE),
     .least_operands = 2,
     .most_operands = 2,

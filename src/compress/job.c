@@ -1,11 +1,46 @@
-/* What methods see of a tensor: its values, and a place for its blocks. */
+/* One tensor on its way from the source to the result. */
 #include "base/half.h"
 #include "compress/requantize.h"
 
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
   const hb_quantize_options *o = job->options;
-  if (!o->progress || o->progress(o->context, job->done + bytes, job->total) == 0) return HB_OK;
+  if (!o->progress || o->progress(o->context, job->done + bytes, job->plan->bytes) == 0)
+    return HB_OK;
   return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
+}
+
+/* ---- Beginning and ending ---- */
+
+void hb_job_begin(hb_tensor_job *job, size_t index) {
+  const hb_tensor_plan *p = &job->plan->tensors[index];
+  job->tensor = p->tensor;
+  job->type = p->type;
+  job->values = p->tensor->dims[0] * p->tensor->dims[1] * p->tensor->dims[2] * p->tensor->dims[3];
+  job->written = 0;
+  job->squares = job->differences = 0;
+}
+
+void hb_job_end(hb_tensor_job *job, size_t index) {
+  const hb_quantize_options *o = job->options;
+  const hb_tensor_plan *p = &job->plan->tensors[index];
+  char reason[128];
+  uint64_t row_bytes = 0;
+  job->done += job->tensor->bytes;
+  if (!o->report) return;
+  hb_row_bytes(p->type, job->tensor->dims[0], &row_bytes);
+  hb_quantize_report r = {.tensor = job->tensor,
+                          .index = index,
+                          .count = job->plan->count,
+                          .type = p->type,
+                          .bytes = row_bytes * (job->values / job->tensor->dims[0])};
+  if (job->squares > 0) r.error = job->differences / job->squares;
+  if (p->type != p->chosen) {
+    hb_format(reason, sizeof reason, "rows of %u values do not divide into %s blocks of %u",
+              job->tensor->dims[0], hb_type_name(p->chosen),
+              (uint64_t)hb_traits(p->chosen)->block_values);
+    r.reason = reason;
+  }
+  o->report(o->context, &r);
 }
 
 /* ---- Reading ---- */
@@ -100,4 +135,78 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *orig
     count -= piece;
   }
   return HB_OK;
+}
+
+hb_status hb_job_copy(hb_tensor_job *job, hb_error *error) {
+  const hb_tensor *t = job->tensor;
+  uint64_t start = hb_gguf_shard_data_start(job->source->gguf, t->shard) + t->offset;
+  for (uint64_t at = 0; at < t->bytes; at += sizeof job->bytes) {
+    uint64_t left = t->bytes - at;
+    size_t count = left < sizeof job->bytes ? (size_t)left : sizeof job->bytes;
+    HB_TRY(job->source->read(job->source->context, t->shard, start + at, job->bytes, count, error));
+    HB_TRY(hb_gguf_writer_data(job->writer, job->bytes, count, error));
+    HB_TRY(hb_job_progress(job, at + count, error));
+  }
+  return HB_OK;
+}
+
+/* ---- Quantizing ---- */
+
+#define STRIP_VALUES (1u << 20) /* of rows that are quantized at once */
+
+typedef struct strip {
+  uint64_t values; /* room */
+  float *original, *weights;
+  uint8_t *blocks;
+} strip;
+
+hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
+                        const float *importance, const double *gram, hb_error *error) {
+  const hb_quantize_options *o = job->options;
+  uint32_t cols = (uint32_t)job->tensor->dims[0];
+  hb_matrix_job m = {.allocator = o->allocator,
+                     .parallel = o->parallel,
+                     .coder = hb_coder_of(job->type),
+                     .rows = rows,
+                     .cols = cols,
+                     .weights = weights,
+                     .blocks = blocks,
+                     .importance = importance,
+                     .gram = gram};
+  if (m.coder) return hb_method_apply(job->method, &m, error);
+  const hb_type_traits *traits = hb_traits(job->type);
+  traits->encode(weights, blocks, (size_t)rows * cols);
+  traits->decode(blocks, weights, (size_t)rows * cols);
+  return HB_OK;
+}
+
+static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float *importance,
+                                 const double *gram, hb_error *error) {
+  uint64_t cols = job->tensor->dims[0], rows = job->values / cols, most = s->values / cols;
+  for (uint64_t row = 0; row < rows; row += most) {
+    uint32_t count = (uint32_t)(rows - row < most ? rows - row : most);
+    HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
+    memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
+    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, importance, gram, error));
+    HB_TRY(hb_job_write(job, s->blocks, s->original, count * cols, error));
+  }
+  return HB_OK;
+}
+
+hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const double *gram,
+                          hb_error *error) {
+  const hb_allocator *allocator = job->options->allocator;
+  uint64_t cols = job->tensor->dims[0];
+  strip s = {.values = cols > STRIP_VALUES ? cols : STRIP_VALUES / cols * cols};
+  if (s.values > job->values) s.values = job->values;
+  s.original = hb_allocate(allocator, s.values * sizeof(float));
+  s.weights = hb_allocate(allocator, s.values * sizeof(float));
+  s.blocks = hb_allocate(allocator, s.values * sizeof(float)); /* no type takes more */
+  hb_status status = s.original && s.weights && s.blocks
+                         ? quantize_strips(job, &s, importance, gram, error)
+                         : hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize rows");
+  hb_release(allocator, s.original, s.values * sizeof(float));
+  hb_release(allocator, s.weights, s.values * sizeof(float));
+  hb_release(allocator, s.blocks, s.values * sizeof(float));
+  return status;
 }

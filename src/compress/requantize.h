@@ -1,32 +1,35 @@
-/* Turning the tensors of one GGUF file into those of another. requantize.c decides what becomes of
- * each tensor and hands the matrices, one after the other, to a method. A method reads the values
- * of its matrix, in any order and as often as it needs, and writes blocks of the job's type, from
- * the first to the last. */
+/* Turning the tensors of one GGUF file into those of another, in the order of a plan. A tensor is
+ * copied, or its values are read, changed by a method, and its blocks written. */
 #ifndef HB_REQUANTIZE_H
 #define HB_REQUANTIZE_H
 
-#include "gguf/gguf.h"
-#include "gguf/write.h"
+#include "compress/method.h"
+#include "compress/plan.h"
 
-/* Values that a job converts at once: a multiple of every type's block. */
+/* Values that are converted at once: a multiple of every type's block. */
 #define HB_PIECE_VALUES 8192
 
 typedef struct hb_tensor_job {
   const hb_quantize_options *options;
   const hb_source *source;
+  const hb_plan *plan;
+  const hb_method *method;
   hb_gguf_writer *writer;
 
   const hb_tensor *tensor;     /* the one at work */
-  uint64_t values;             /* of it */
   hb_type type;                /* that it becomes */
+  uint64_t values;             /* of it */
   uint64_t written;            /* values */
   double squares, differences; /* sums over what was written */
 
-  uint64_t done, total; /* bytes of all tensors, for the progress */
+  uint64_t done; /* bytes of all tensors before it, for the progress */
 
   uint8_t bytes[4 * HB_PIECE_VALUES]; /* of a piece, as the source has it */
   float decoded[HB_PIECE_VALUES];     /* a piece of the result */
 } hb_tensor_job;
+
+/* Begins with a tensor of the plan. */
+void hb_job_begin(hb_tensor_job *job, size_t index);
 
 /* Reads `count` values from number `first` on, in the order of the file. Both lie on borders of the
  * source's blocks, as every row does. */
@@ -38,13 +41,27 @@ hb_status hb_job_read(hb_tensor_job *job, uint64_t first, uint64_t count, float 
 hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
                        uint64_t count, hb_error *error);
 
+/* Copies the tensor as it is. */
+hb_status hb_job_copy(hb_tensor_job *job, hb_error *error);
+
+/* Quantizes the tensor a strip of rows after the other, by what its inputs are known to be:
+ * importance[columns] and gram[columns][columns], or NULL. */
+hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const double *gram,
+                          hb_error *error);
+
+/* Quantizes `rows` rows, of the job's type, or rounds them if the type has no blocks. In the end
+ * `weights` are the values that `blocks` stand for. */
+hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
+                        const float *importance, const double *gram, hb_error *error);
+
+/* Ends the tensor and tells the caller of it. */
+void hb_job_end(hb_tensor_job *job, size_t index);
+
 /* Tells of `bytes` of the tensor read, beside those before it. HB_ABORTED if the caller asks. */
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error);
 
-/* A method converts the tensor of the job. */
-typedef hb_status hb_method(hb_tensor_job *job, hb_error *error);
-
-/* Rounds every value to the nearest one that its block can hold. */
-hb_method hb_method_round;
+/* Quantizes a model layer by layer, each from what calibration text brings to it through the
+ * quantized layers before. */
+hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error);
 
 #endif

@@ -81,7 +81,7 @@ const wrong = [
   [['synth', '--shape', 'smollm2-135m'], /synth needs -o OUT/],
   [['synth', '--shape', 'gpt-5', '-o', 'out'], /shape gpt-5: the embedding length is not followed/],
   [['synth', '--shape', 'smollm2-135m', '--type', 'q9', '-o', 'out'], /type q9 is neither/],
-  [['quantize', 'in', 'out', '--type', 'q9'], /--type takes the name of a tensor type, not 'q9'/],
+  [['quantize', 'in', 'out', '--type', 'q9'], /type q9 is neither a tensor type nor a mixture/],
 ];
 
 for (const [args, message] of wrong) {

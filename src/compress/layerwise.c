@@ -1,0 +1,243 @@
+/* Quantizing layer by layer. For each group of products that read the same input, in the order of
+ * the program: the layer runs over the calibration text as far as that input, which passed through
+ * everything quantized before; its statistics tell how the group's weights are quantized; and the
+ * values that their blocks stand for take their place. */
+#include "compress/layerwise.h"
+#include "compress/awq.h"
+#include "quant/quant.h"
+
+/* ---- The products of a layer ---- */
+
+static size_t plan_index(const hb_plan *plan, uint32_t stage, const char *name) {
+  for (size_t i = 0; i < plan->count; i++)
+    if (plan->tensors[i].stage == stage &&
+        hb_string_equal(plan->tensors[i].tensor->name, hb_string_of(name)))
+      return i;
+  return plan->count;
+}
+
+static bool same_input(hb_operand a, hb_operand b) {
+  return a.buffer == b.buffer && a.column == b.column && a.width == b.width;
+}
+
+static hb_status find_products(hb_layer_work *l, hb_error *error) {
+  const hb_model *m = hb_walk_model(l->walk);
+  l->count = 0;
+  for (uint32_t op = hb_walk_first(l->walk); op < hb_walk_end(l->walk); op++) {
+    const hb_op *o = &m->program[op];
+    if (o->kind != HB_OP_MATMUL) continue;
+    if (l->count == HB_LAYER_PRODUCTS)
+      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "layer %u has too many products",
+                     (uint64_t)l->layer);
+    size_t index = plan_index(l->job->plan, hb_plan_stage(l->layer), m->weights[o->weight].name);
+    l->products[l->count++] = (hb_product){.op = op, .weight = o->weight, .plan = index};
+  }
+  return HB_OK;
+}
+
+uint32_t hb_layer_group_end(const hb_layer_work *l, uint32_t first) {
+  const hb_op *program = hb_walk_model(l->walk)->program;
+  uint32_t end = first + 1;
+  while (end < l->count && l->products[end].op == l->products[end - 1].op + 1 &&
+         same_input(program[l->products[first].op].in, program[l->products[end].op].in))
+    end++;
+  return end;
+}
+
+/* ---- What is known of an input ---- */
+
+typedef struct collector {
+  hb_layer_work *layer;
+  hb_operand input;
+  uint32_t op;
+  hb_statistics *statistics;
+  hb_status status;
+  hb_error *error;
+} collector;
+
+static void collect(void *context, const hb_walk *walk, uint32_t op) {
+  collector *c = context;
+  const hb_quantize_options *o = c->layer->job->options;
+  if (op != c->op || c->status != HB_OK) return;
+  size_t stride;
+  const float *rows = hb_walk_rows(walk, c->input, &stride);
+  c->status =
+      hb_statistics_add(c->statistics, rows, stride, o->calibration_length, o->parallel, c->error);
+}
+
+hb_status hb_layer_gather(hb_layer_work *l, hb_operand input, uint32_t op, bool gram,
+                          hb_statistics *s, float *importance, hb_error *error) {
+  const hb_quantize_options *o = l->job->options;
+  uint32_t end = hb_walk_end(l->walk);
+  HB_TRY(hb_statistics_create(o->allocator, input.width, gram, s, error));
+  collector c = {l, input, op, s, HB_OK, error};
+  hb_tap tap = {&c, collect};
+  hb_status status =
+      hb_walk_run(l->walk, op == end ? end : op + 1, o->calibration_samples, false, &tap, error);
+  if (status == HB_OK) status = c.status;
+  if (status == HB_OK) hb_statistics_finish(s, o->parallel, importance);
+  return status;
+}
+
+/* ---- Quantizing ---- */
+
+static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *importance,
+                                  const double *gram, hb_error *error) {
+  const hb_allocator *allocator = l->job->options->allocator;
+  const hb_weight *weight = &hb_walk_model(l->walk)->weights[p->weight];
+  uint64_t values = weight->rows * weight->cols, row_bytes;
+  float *values_now = hb_walk_values(l->walk, p->weight);
+  hb_job_begin(l->job, p->plan);
+  if (l->job->type == l->job->tensor->type && !l->job->method->awq) return HB_OK;
+  hb_row_bytes(l->job->type, weight->cols, &row_bytes);
+  p->block_bytes = row_bytes * weight->rows;
+  p->value_bytes = values * sizeof(float);
+  p->blocks = hb_allocate(allocator, p->block_bytes);
+  p->original = hb_allocate(allocator, p->value_bytes);
+  if (!p->blocks || !p->original)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for tensor %s", weight->name);
+  memcpy(p->original, values_now, (size_t)p->value_bytes);
+  return hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks, importance, gram,
+                       error);
+}
+
+static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
+  const hb_op *op = &hb_walk_model(l->walk)->program[l->products[first].op];
+  bool gram = hb_method_wants_gram(l->job->method);
+  hb_statistics s;
+  float *importance = hb_allocate(l->job->options->allocator, op->in.width * sizeof(float));
+  if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  hb_status status = hb_layer_gather(l, op->in, l->products[first].op, gram, &s, importance, error);
+  for (uint32_t i = first; i < end && status == HB_OK; i++)
+    status = quantize_product(l, &l->products[i], importance, s.gram, error);
+  hb_release(l->job->options->allocator, importance, op->in.width * sizeof(float));
+  hb_statistics_destroy(&s);
+  return status;
+}
+
+/* ---- Writing ---- */
+
+static const hb_product *product_of(const hb_layer_work *l, size_t plan) {
+  for (uint32_t i = 0; i < l->count; i++)
+    if (l->products[i].plan == plan && l->products[i].blocks) return &l->products[i];
+  return NULL;
+}
+
+/* A norm or bias, which may have taken a scale in. */
+static hb_status write_vector(hb_layer_work *l, const float *values, hb_error *error) {
+  hb_tensor_job *job = l->job;
+  hb_traits(job->type)->encode(values, job->bytes, (size_t)job->values);
+  return hb_job_write(job, job->bytes, values, job->values, error);
+}
+
+static hb_status write_tensor(hb_layer_work *l, size_t index, hb_error *error) {
+  hb_tensor_job *job = l->job;
+  const hb_product *p = product_of(l, index);
+  if (p) return hb_job_write(job, p->blocks, p->original, job->values, error);
+  const hb_model *m = hb_walk_model(l->walk);
+  const hb_weight *weight = hb_weight_named(m, job->tensor->name);
+  bool folds = job->method->awq && weight && weight->vector && job->values <= HB_PIECE_VALUES;
+  return folds ? write_vector(l, weight->vector, error) : hb_job_copy(job, error);
+}
+
+static hb_status write_stage(hb_layer_work *l, uint32_t stage, hb_error *error) {
+  for (size_t i = 0; i < l->job->plan->count; i++) {
+    if (l->job->plan->tensors[i].stage != stage) continue;
+    hb_job_begin(l->job, i);
+    HB_TRY(write_tensor(l, i, error));
+    hb_job_end(l->job, i);
+  }
+  return HB_OK;
+}
+
+static void release_products(hb_layer_work *l) {
+  for (uint32_t i = 0; i < l->count; i++) {
+    hb_release(l->job->options->allocator, l->products[i].blocks, l->products[i].block_bytes);
+    hb_release(l->job->options->allocator, l->products[i].original, l->products[i].value_bytes);
+  }
+  l->count = 0;
+}
+
+/* ---- The model ---- */
+
+static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
+  HB_TRY(hb_walk_load(l->walk, l->layer, error));
+  HB_TRY(find_products(l, error));
+  if (l->job->method->awq) HB_TRY(hb_awq_layer(l, error));
+  for (uint32_t first = 0, end; first < l->count; first = end) {
+    end = hb_layer_group_end(l, first);
+    HB_TRY(quantize_group(l, first, end, error));
+  }
+  HB_TRY(hb_walk_run(l->walk, hb_walk_end(l->walk), l->job->options->calibration_samples, true,
+                     NULL, error));
+  return write_stage(l, hb_plan_stage(l->layer), error);
+}
+
+/* A matrix that no layer has: the output reads what the last norm leaves. */
+static hb_status write_last(hb_tensor_job *job, size_t index, const float *importance,
+                            const double *gram, hb_error *error) {
+  hb_job_begin(job, index);
+  bool reads = hb_string_equal(job->tensor->name, hb_string_of("output.weight")) ||
+               !hb_gguf_tensor(job->source->gguf, "output.weight");
+  if (job->type == job->tensor->type)
+    HB_TRY(hb_job_copy(job, error));
+  else
+    HB_TRY(hb_job_quantize(job, reads ? importance : NULL, reads ? gram : NULL, error));
+  hb_job_end(job, index);
+  return HB_OK;
+}
+
+static hb_status quantize_output(hb_layer_work *l, hb_error *error) {
+  const hb_plan *plan = l->job->plan;
+  uint32_t layers = hb_walk_model(l->walk)->h.layers, width = hb_walk_model(l->walk)->h.width;
+  HB_TRY(hb_walk_load(l->walk, layers, error));
+  hb_statistics s;
+  float *importance = hb_allocate(l->job->options->allocator, width * sizeof(float));
+  if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  hb_operand hidden = {HB_BUFFER_HIDDEN, 0, width};
+  hb_status status = hb_layer_gather(l, hidden, hb_walk_end(l->walk),
+                                     hb_method_wants_gram(l->job->method), &s, importance, error);
+  for (size_t i = 0; i < plan->count && status == HB_OK; i++)
+    if (plan->tensors[i].stage == hb_plan_stage(plan->layers))
+      status = write_last(l->job, i, importance, s.gram, error);
+  hb_release(l->job->options->allocator, importance, width * sizeof(float));
+  hb_statistics_destroy(&s);
+  return status;
+}
+
+static hb_status quantize_before(hb_tensor_job *job, hb_error *error) {
+  for (size_t i = 0; i < job->plan->count && job->plan->tensors[i].stage == HB_STAGE_BEFORE; i++) {
+    hb_job_begin(job, i);
+    HB_TRY(job->type == job->tensor->type ? hb_job_copy(job, error)
+                                          : hb_job_quantize(job, NULL, NULL, error));
+    hb_job_end(job, i);
+  }
+  return HB_OK;
+}
+
+static int was_stopped(void *context) {
+  return hb_job_progress(context, 0, NULL) != HB_OK;
+}
+
+hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error) {
+  const hb_quantize_options *o = job->options;
+  hb_layer_work l = {.job = job};
+  hb_walk_options options = {.allocator = o->allocator,
+                             .parallel = o->parallel,
+                             .isa = hb_isa_best(),
+                             .source = job->source,
+                             .tokens = o->calibration,
+                             .samples = o->calibration_samples,
+                             .length = o->calibration_length,
+                             .context = job,
+                             .stopped = was_stopped};
+  HB_TRY(hb_walk_create(&options, &l.walk, error));
+  hb_status status = quantize_before(job, error);
+  for (; l.layer < hb_walk_model(l.walk)->h.layers && status == HB_OK; l.layer++) {
+    status = quantize_layer(&l, error);
+    release_products(&l);
+  }
+  if (status == HB_OK) status = quantize_output(&l, error);
+  hb_walk_destroy(l.walk);
+  return status;
+}

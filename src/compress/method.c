@@ -1,0 +1,55 @@
+#include "compress/method.h"
+
+static const struct {
+  const char *name;
+  bool gram;
+} assignments[] = {
+#define HB_ASSIGNMENT_ROW(name, text, gram) {text, gram},
+    HB_ASSIGNMENT_LIST(HB_ASSIGNMENT_ROW)
+#undef HB_ASSIGNMENT_ROW
+};
+
+enum { ASSIGNMENTS = sizeof assignments / sizeof *assignments };
+
+static bool set_part(hb_string part, hb_method *out) {
+  if (hb_string_equal(part, hb_string_of("awq"))) {
+    out->awq = true;
+    return true;
+  }
+  for (int i = 0; i < ASSIGNMENTS; i++)
+    if (hb_string_equal(part, hb_string_of(assignments[i].name))) {
+      out->assignment = (hb_assignment)i;
+      return true;
+    }
+  return false;
+}
+
+hb_status hb_method_find(const char *text, hb_method *out, hb_error *error) {
+  *out = (hb_method){.assignment = HB_ASSIGN_FIT};
+  for (const char *at = text;; at++) {
+    size_t length = 0;
+    while (at[length] != '\0' && at[length] != '+') length++;
+    if (!set_part((hb_string){at, length}, out))
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "unknown method %S",
+                     (hb_string){at, length});
+    at += length;
+    if (*at == '\0') return HB_OK;
+  }
+}
+
+bool hb_method_wants_gram(const hb_method *method) {
+  return assignments[method->assignment].gram;
+}
+
+bool hb_method_calibrates(const hb_method *method) {
+  return method->awq || method->assignment != HB_ASSIGN_ROUND;
+}
+
+hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_error *error) {
+  switch (method->assignment) {
+  case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
+  case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
+  case HB_ASSIGN_GPTQ: return hb_matrix_fit(job, error);
+  }
+  return HB_OK;
+}

@@ -1,0 +1,37 @@
+/* How a model is quantized, by name: what is done to its weights before, and how codes are chosen.
+ */
+#ifndef HB_METHOD_H
+#define HB_METHOD_H
+
+#include "compress/matrix.h"
+
+/* X(NAME, "name", gram): how the blocks of a matrix are chosen. gram: from the correlations of its
+ * inputs, for which the model is run over calibration text. */
+#define HB_ASSIGNMENT_LIST(X)                                                                      \
+  X(ROUND, "rtn", 0)                                                                               \
+  X(FIT, "imatrix", 0)                                                                             \
+  X(GPTQ, "gptq", 1)
+
+typedef enum hb_assignment {
+#define HB_ASSIGNMENT_ENUM(name, text, gram) HB_ASSIGN_##name,
+  HB_ASSIGNMENT_LIST(HB_ASSIGNMENT_ENUM)
+#undef HB_ASSIGNMENT_ENUM
+} hb_assignment;
+
+typedef struct hb_method {
+  hb_assignment assignment;
+  bool awq; /* inputs that matter are scaled up before */
+} hb_method;
+
+/* Reads names joined by +, such as "awq+gptq". */
+hb_status hb_method_find(const char *text, hb_method *out, hb_error *error);
+
+/* Whether the model has to be run over calibration text. */
+bool hb_method_calibrates(const hb_method *method);
+/* Whether the correlations of inputs are wanted. */
+bool hb_method_wants_gram(const hb_method *method);
+
+/* Chooses the blocks of a matrix. */
+hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_error *error);
+
+#endif

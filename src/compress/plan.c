@@ -1,0 +1,147 @@
+#include "compress/plan.h"
+#include "compress/coder.h"
+#include "quant/quant.h"
+
+static bool contains(hb_string text, const char *part) {
+  size_t length = strlen(part);
+  for (size_t i = 0; i + length <= text.length; i++)
+    if (memcmp(text.data + i, part, length) == 0) return true;
+  return false;
+}
+
+static bool ends_with(hb_string text, const char *end) {
+  size_t length = strlen(end);
+  return text.length >= length && memcmp(text.data + text.length - length, end, length) == 0;
+}
+
+/* Matrices, also stacked ones of experts, that inputs are multiplied with or rows are taken from.
+ * Other tensors are small, and sensitive to rounding. */
+static bool is_quantizable(const hb_tensor *t) {
+  static const char *const kept[] = {"_norm.weight", "position_embd", "rope_freqs", "ffn_gate_inp"};
+  if (t->dims[3] != 1 || (t->dims[1] == 1 && t->dims[2] == 1)) return false;
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+    if (contains(t->name, kept[i])) return false;
+  return ends_with(t->name, ".weight");
+}
+
+/* The layer N of a name "blk.N.", or HB_NONE; *rest gets what follows. */
+static uint32_t layer_of(hb_string name, hb_string *rest) {
+  uint32_t layer = 0;
+  size_t i = 4;
+  *rest = name;
+  if (name.length < 5 || memcmp(name.data, "blk.", 4) != 0) return HB_NONE;
+  for (; i < name.length && name.data[i] >= '0' && name.data[i] <= '9'; i++) {
+    layer = layer * 10 + (uint32_t)(name.data[i] - '0');
+    if (layer >= HB_MAX_LAYERS) return HB_NONE;
+  }
+  if (i == 4 || i == name.length || name.data[i] != '.') return HB_NONE;
+  *rest = (hb_string){name.data + i + 1, name.length - i - 1};
+  return layer;
+}
+
+/* What recipes distinguish; any other matrix counts as a query. */
+static hb_weight_kind kind_of(hb_string rest) {
+  static const hb_weight_kind kinds[] = {HB_WEIGHT_TOKEN_EMBD, HB_WEIGHT_OUTPUT, HB_WEIGHT_V,
+                                         HB_WEIGHT_ATTN_OUTPUT, HB_WEIGHT_DOWN};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (hb_string_equal(rest, hb_string_of(hb_weight_table[kinds[i]].name))) return kinds[i];
+  return HB_WEIGHT_Q;
+}
+
+static bool can_become(const hb_tensor *t, hb_type type) {
+  return type == t->type || hb_traits(type)->encode || hb_coder_of(type);
+}
+
+static hb_status choose(const hb_plan *plan, const hb_source *source, const hb_quantize_options *o,
+                        const hb_recipe *recipe, hb_tensor_plan *p, hb_error *error) {
+  const hb_tensor *t = p->tensor;
+  hb_string rest;
+  uint32_t layer = layer_of(t->name, &rest);
+  p->chosen = p->type = t->type;
+  if (!is_quantizable(t)) return HB_OK;
+  bool tied = !hb_gguf_tensor(source->gguf, hb_weight_table[HB_WEIGHT_OUTPUT].name);
+  hb_type type =
+      hb_recipe_type(recipe, kind_of(rest), layer == HB_NONE ? 0 : layer, plan->layers, tied);
+  p->chosen = o->choose ? o->choose(o->context, t, type) : type;
+  if (!hb_traits(p->chosen) || !can_become(t, p->chosen))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "tensor %S: values cannot be rounded to %s",
+                   t->name, hb_traits(p->chosen) ? hb_type_name(p->chosen) : "an unknown type");
+  p->type = hb_type_fitting(p->chosen, t->dims[0]);
+  if (p->type != t->type && !hb_traits(t->type)->decode)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "tensor %S has the type %s, which cannot be converted", t->name,
+                   hb_type_name(t->type));
+  return HB_OK;
+}
+
+/* The output matrix, what it reads through, and the table of embeddings, which may be one with it,
+ * come last. */
+static uint32_t stage_of(const hb_plan *plan, hb_string name) {
+  hb_string rest;
+  uint32_t layer = layer_of(name, &rest);
+  if (layer != HB_NONE && layer < plan->layers) return hb_plan_stage(layer);
+  bool last = hb_string_equal(name, hb_string_of("token_embd.weight")) ||
+              (name.length > 6 && memcmp(name.data, "output", 6) == 0);
+  return last ? hb_plan_stage(plan->layers) : HB_STAGE_BEFORE;
+}
+
+static uint32_t count_layers(const hb_gguf *gguf) {
+  uint32_t layers = 0;
+  for (size_t i = 0; i < hb_gguf_tensor_count(gguf); i++) {
+    hb_string rest;
+    uint32_t layer = layer_of(hb_gguf_tensor_at(gguf, i)->name, &rest);
+    if (layer != HB_NONE && layer >= layers) layers = layer + 1;
+  }
+  return layers;
+}
+
+/* Tensors of a stage keep their order. */
+static void sort_by_stage(const hb_gguf *gguf, hb_plan *plan) {
+  size_t starts[HB_MAX_LAYERS + 3] = {0};
+  for (size_t i = 0; i < plan->count; i++)
+    starts[stage_of(plan, hb_gguf_tensor_at(gguf, i)->name) + 1]++;
+  for (uint32_t stage = 0; stage < hb_plan_stage(plan->layers); stage++)
+    starts[stage + 1] += starts[stage];
+  for (size_t i = 0; i < plan->count; i++) {
+    const hb_tensor *t = hb_gguf_tensor_at(gguf, i);
+    uint32_t stage = stage_of(plan, t->name);
+    plan->tensors[starts[stage]++] = (hb_tensor_plan){.tensor = t, .stage = stage};
+  }
+}
+
+hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *options,
+                         const hb_recipe *recipe, bool by_stage, hb_plan *out, hb_error *error) {
+  const hb_gguf *gguf = source->gguf;
+  *out = (hb_plan){.allocator = options->allocator, .count = hb_gguf_tensor_count(gguf)};
+  out->layers = count_layers(gguf);
+  out->tensors = hb_allocate(out->allocator, (uint64_t)out->count * sizeof *out->tensors);
+  if (!out->tensors) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  for (size_t i = 0; i < out->count; i++)
+    out->tensors[i] = (hb_tensor_plan){.tensor = hb_gguf_tensor_at(gguf, i)};
+  if (by_stage) sort_by_stage(gguf, out);
+  hb_status status = HB_OK;
+  for (size_t i = 0; i < out->count && status == HB_OK; i++) {
+    out->bytes += out->tensors[i].tensor->bytes;
+    status = choose(out, source, options, recipe, &out->tensors[i], error);
+  }
+  if (status != HB_OK) hb_plan_destroy(out);
+  return status;
+}
+
+void hb_plan_destroy(hb_plan *plan) {
+  hb_release(plan->allocator, plan->tensors, (uint64_t)plan->count * sizeof *plan->tensors);
+  *plan = (hb_plan){0};
+}
+
+hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
+                               hb_gguf_writer *w, hb_error *error) {
+  HB_TRY(hb_gguf_writer_copy(w, source->gguf, error));
+  HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
+  HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", file_type, error));
+  for (size_t i = 0; i < plan->count; i++) {
+    const hb_tensor *t = plan->tensors[i].tensor;
+    HB_TRY(
+        hb_gguf_writer_add_tensor(w, t->name, plan->tensors[i].type, t->dim_count, t->dims, error));
+  }
+  return hb_gguf_writer_begin(w, error);
+}
