@@ -94,14 +94,10 @@ static hb_status refuse(const hb_tensor_job *job, size_t i, const char *what, co
                  job->tensor->name, at / columns, at % columns, what, type);
 }
 
-/* Values that the source should not hold, and values that the type cannot. */
-static hb_status check_piece(const hb_tensor_job *job, const float *original, size_t count,
-                             hb_error *error) {
-  size_t i = first_odd(original, count);
-  if (i < count) return refuse(job, i, "no finite number", "", error);
-  i = first_odd(job->decoded, count);
-  if (i < count) return refuse(job, i, "too large for ", hb_type_name(job->type), error);
-  return HB_OK;
+hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t count,
+                       hb_error *error) {
+  size_t i = first_odd(original, (size_t)count);
+  return i < count ? refuse(job, i, "no finite number", "", error) : HB_OK;
 }
 
 /* Four sums each, so that a vector can hold them; a piece ends in a multiple of four or the
@@ -125,7 +121,8 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *orig
     size_t piece = count < HB_PIECE_VALUES ? (size_t)count : HB_PIECE_VALUES;
     size_t bytes = piece / traits->block_values * traits->block_bytes;
     traits->decode(at, job->decoded, piece / traits->block_values);
-    HB_TRY(check_piece(job, original, piece, error));
+    size_t odd = first_odd(job->decoded, piece);
+    if (odd < piece) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
     measure_piece(job, original, piece);
     HB_TRY(hb_gguf_writer_data(job->writer, at, bytes, error));
     job->written += piece;
@@ -186,6 +183,7 @@ static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float
   for (uint64_t row = 0; row < rows; row += most) {
     uint32_t count = (uint32_t)(rows - row < most ? rows - row : most);
     HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
+    HB_TRY(hb_job_check(job, s->original, count * cols, error));
     memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
     HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, importance, gram, error));
     HB_TRY(hb_job_write(job, s->blocks, s->original, count * cols, error));

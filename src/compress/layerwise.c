@@ -89,6 +89,7 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   float *values_now = hb_walk_values(l->walk, p->weight);
   hb_job_begin(l->job, p->plan);
   if (l->job->type == l->job->tensor->type && !l->job->method->awq) return HB_OK;
+  HB_TRY(hb_job_check(l->job, values_now, values, error));
   hb_row_bytes(l->job->type, weight->cols, &row_bytes);
   p->block_bytes = row_bytes * weight->rows;
   p->value_bytes = values * sizeof(float);

@@ -36,8 +36,12 @@ void hb_job_begin(hb_tensor_job *job, size_t index);
 hb_status hb_job_read(hb_tensor_job *job, uint64_t first, uint64_t count, float *out,
                       hb_error *error);
 
-/* Writes the next `count` values: `blocks` of the job's type. They stand for the values `original`,
- * which are checked and against which the tensor's error is measured. */
+/* HB_MODEL if one of the next `count` values is no finite number. */
+hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t count,
+                       hb_error *error);
+
+/* Writes the next `count` values: `blocks` of the job's type, which are checked. They stand for the
+ * values `original`, against which the tensor's error is measured. */
 hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
                        uint64_t count, hb_error *error);
 
