@@ -1,6 +1,7 @@
 #include "calibration.h"
 #include "commands.h"
 #include "common.h"
+#include "model/recipe.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -101,6 +102,11 @@ static int quantize_source(const hb_source *source, const cli_options *options) 
 static int quantize(const cli_options *options) {
   hb_source source;
   hb_error error;
+  hb_recipe recipe;
+  if (hb_recipe_find(options->type, &recipe, &error) != HB_OK) {
+    cli_fail_error(&error);
+    return CLI_USAGE;
+  }
   if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
   int code = quantize_source(&source, options);
   hb_source_close(&source);

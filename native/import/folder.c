@@ -119,7 +119,7 @@ static hb_status write_texts(const folder *f, hb_gguf_writer *w, hb_error *error
   hb_status status = open_texts(f, &t, error);
   if (status == HB_OK) status = hb_vocabulary_create((uint32_t)f->config.vocabulary, &v, error);
   if (status == HB_OK) status = read_vocabulary(f, &t, &v, error);
-  if (status == HB_OK) status = hb_vocabulary_write(&v, w, error);
+  if (status == HB_OK) status = hb_vocabulary_set_keys(&v, w, error);
   if (status == HB_OK) status = write_template(&t, w, error);
   hb_vocabulary_close(&v);
   close_texts(&t);

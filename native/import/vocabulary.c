@@ -92,7 +92,7 @@ static hb_status write_id(hb_gguf_writer *w, const char *key, uint64_t id, hb_er
   return id == HB_NO_ID ? HB_OK : hb_gguf_writer_set_u32(w, key, (uint32_t)id, error);
 }
 
-hb_status hb_vocabulary_write(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
+hb_status hb_vocabulary_set_keys(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
   HB_TRY(
       hb_gguf_writer_set_string(w, KEY "model", hb_string_of(v->model ? v->model : "none"), error));
   if (!v->model) return HB_OK;

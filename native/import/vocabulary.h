@@ -45,8 +45,8 @@ uint64_t hb_vocabulary_find(const hb_vocabulary *vocabulary, hb_string text);
 void hb_vocabulary_add(hb_vocabulary *vocabulary, uint64_t id, hb_string text, bool special);
 
 /* Sets tokenizer.ggml.*. Rows of the embedding without a token get an unused one. */
-hb_status hb_vocabulary_write(const hb_vocabulary *vocabulary, hb_gguf_writer *writer,
-                              hb_error *error);
+hb_status hb_vocabulary_set_keys(const hb_vocabulary *vocabulary, hb_gguf_writer *writer,
+                                 hb_error *error);
 
 /* tokenizer.model, a SentencePiece model that merges pairs. The bytes must outlive the result. */
 hb_status hb_sentencepiece_read(const uint8_t *bytes, uint64_t size, hb_vocabulary *vocabulary,

@@ -1,4 +1,5 @@
 #include "compress/method.h"
+#include "compress/gptq.h"
 
 static const struct {
   const char *name;
@@ -45,11 +46,18 @@ bool hb_method_calibrates(const hb_method *method) {
   return method->awq || method->assignment != HB_ASSIGN_ROUND;
 }
 
+static hb_status gptq(const hb_matrix_job *job, hb_error *error) {
+  hb_gptq_options options = {.order = HB_GPTQ_BETTER};
+  hb_gptq_report report;
+  if (!job->gram) return hb_matrix_fit(job, error); /* a table of embeddings reads no inputs */
+  return hb_matrix_gptq(job, &options, &report, error);
+}
+
 hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_error *error) {
   switch (method->assignment) {
   case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
-  case HB_ASSIGN_GPTQ: return hb_matrix_fit(job, error);
+  case HB_ASSIGN_GPTQ: return gptq(job, error);
   }
   return HB_OK;
 }
