@@ -103,14 +103,8 @@ float hb_part_error(const hb_part *p, float scale, float addend, float *levels) 
 
 /* ---- Scale and addend ---- */
 
-typedef struct grid_sums {
-  float w, x, l, xl, ll;
-} grid_sums;
-
-static grid_sums sum_grid(const hb_part *p, float inverse, float addend) {
-  float levels[HB_CODER_MOST_VALUES];
+hb_part_sums hb_part_sum(const hb_part *p, const float *levels) {
   f32x4 w = {0}, x = {0}, l = {0}, xl = {0}, ll = {0};
-  hb_part_levels(p, inverse, addend, levels);
   for (uint32_t i = 0; i < p->count; i += 4) {
     f32x4 wi = load(p->w + i), xi = load(p->x + i), li = load(levels + i);
     w += wi;
@@ -119,30 +113,32 @@ static grid_sums sum_grid(const hb_part *p, float inverse, float addend) {
     xl += wi * li * xi;
     ll += wi * li * li;
   }
-  return (grid_sums){fold(w), fold(x), fold(l), fold(xl), fold(ll)};
+  return (hb_part_sums){(double)fold(w), (double)fold(x), (double)fold(l), (double)fold(xl),
+                        (double)fold(ll)};
 }
 
 /* The best grid for these levels, and by how much its error is less than that of zeros. */
-static hb_grid solve_grid(grid_sums s, float most, float *gain) {
-  float determinant = s.w * s.ll - s.l * s.l;
-  hb_grid g = {0, s.x / s.w};
-  if (determinant > 1e-6f * s.w * s.ll) {
-    g.scale = (s.w * s.xl - s.x * s.l) / determinant;
-    g.addend = (s.x * s.ll - s.l * s.xl) / determinant;
+static hb_grid solve_grid(hb_part_sums s, float most, float *gain) {
+  double determinant = s.w * s.ll - s.l * s.l, scale = 0, addend = s.x / s.w;
+  if (determinant > 1e-6 * s.w * s.ll) {
+    scale = (s.w * s.xl - s.x * s.l) / determinant;
+    addend = (s.x * s.ll - s.l * s.xl) / determinant;
   }
-  if (g.addend > most || g.scale < 0) {
-    g.addend = g.addend > most ? most : g.addend;
-    g.scale = s.ll > 0 ? (s.xl - g.addend * s.l) / s.ll : 0;
-    if (g.scale < 0) g.scale = 0;
+  if (addend > (double)most || scale < 0) {
+    addend = addend > (double)most ? (double)most : addend;
+    scale = s.ll > 0 ? (s.xl - addend * s.l) / s.ll : 0;
+    scale = scale > 0 ? scale : 0;
   }
-  *gain = 2 * (g.scale * s.xl + g.addend * s.x) -
-          (g.scale * g.scale * s.ll + 2 * g.scale * g.addend * s.l + g.addend * g.addend * s.w);
-  return g;
+  *gain = (float)(2 * (scale * s.xl + addend * s.x) -
+                  (scale * scale * s.ll + 2 * scale * addend * s.l + addend * addend * s.w));
+  return (hb_grid){(float)scale, (float)addend};
 }
 
-/* The grid of levels chosen with `g`. */
+/* The best grid for the levels that `g` leads to. */
 static hb_grid improved(const hb_part *p, hb_grid g, float most, float *gain) {
-  return solve_grid(sum_grid(p, g.scale > 0 ? 1 / g.scale : 0, g.addend), most, gain);
+  float levels[HB_CODER_MOST_VALUES];
+  hb_part_levels(p, g.scale > 0 ? 1 / g.scale : 0, g.addend, levels);
+  return solve_grid(hb_part_sum(p, levels), most, gain);
 }
 
 static hb_grid settle_grid(const hb_part *p, hb_grid g, float most, float *gain) {

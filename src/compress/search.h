@@ -51,6 +51,13 @@ void hb_search_scale(const hb_part *part, hb_scale_choices *best);
 /* The best scale, not negative, and addend; `most` bounds the addend from above. */
 hb_grid hb_search_grid(const hb_part *part, float most);
 
+/* Sums with levels of a part: of w * value * level, w * level^2 and so on. */
+typedef struct hb_part_sums {
+  double w, x, l, xl, ll;
+} hb_part_sums;
+
+hb_part_sums hb_part_sum(const hb_part *part, const float *levels);
+
 /* The nearest f16 within its finite range, as bits. */
 uint16_t hb_finite_f16(float x);
 
@@ -61,5 +68,17 @@ float hb_fit_half(const hb_fit *fit, uint16_t bits);
  * with its addend behind that in the affine ones. */
 void hb_fit_scaled(const hb_coder *coder, const float *x, const float *importance, void *block);
 void hb_fit_affine(const hb_coder *coder, const float *x, const float *importance, void *block);
+
+/* Parameters of a block whose scales, and minima, are themselves codes: grid k has the scale
+ * d * scales[k] and the addend -(dmin * minima[k]). */
+typedef struct hb_super {
+  uint16_t d, dmin; /* f16 */
+  int16_t scales[HB_CODER_MOST_GRIDS], minima[HB_CODER_MOST_GRIDS];
+} hb_super;
+
+/* For scales from `low`, which is negative, to `high`, and no minima. */
+void hb_fit_super_scaled(const hb_fit *fit, int low, int high, hb_super *out);
+/* For scales and minima from 0 to `high`. */
+void hb_fit_super_affine(const hb_fit *fit, int high, hb_super *out);
 
 #endif

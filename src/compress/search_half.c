@@ -3,6 +3,7 @@
 #include "base/half.h"
 #include "compress/coders.h"
 #include "compress/search.h"
+#include "quant/quant.h"
 
 uint16_t hb_finite_f16(float x) {
   uint16_t h = hb_f16_of_f32(x != x ? 0 : x);
@@ -32,12 +33,15 @@ static void try_halves(const hb_fit *fit, uint16_t scale, uint16_t addend, best_
   if (error < best->error) *best = (best_halves){scale, addend, error};
 }
 
-/* The parameters of plain rounding, the first to beat. */
-static best_halves rounded_halves(const hb_fit *fit, const float *x, void *block, bool affine) {
+/* Types with an encoder start from what it chooses. */
+static best_halves rounded_halves(const hb_fit *fit, const float *x, bool affine) {
   best_halves best = {0, 0, 0x1.fffffep127f};
-  fit->coder->round(x, block);
+  uint8_t block[HB_CODER_MOST_VALUES];
+  const hb_type_traits *traits = hb_traits(fit->coder->type);
+  if (!traits->encode) return best;
+  traits->encode(x, block, 1);
   uint16_t scale = hb_finite_f16(hb_f32_of_f16(hb_load_u16(block)));
-  uint16_t addend = hb_finite_f16(hb_f32_of_f16(hb_load_u16((const uint8_t *)block + 2)));
+  uint16_t addend = hb_finite_f16(hb_f32_of_f16(hb_load_u16(block + 2)));
   try_halves(fit, scale, affine ? addend : 0, &best);
   return best;
 }
@@ -48,7 +52,7 @@ void hb_fit_scaled(const hb_coder *coder, const float *x, const float *importanc
   hb_part part = hb_fit_part(&fit, 0);
   hb_scale_choices choices;
   hb_search_scale(&part, &choices);
-  best_halves best = rounded_halves(&fit, x, block, false);
+  best_halves best = rounded_halves(&fit, x, false);
   for (int i = 0; i < HB_SCALE_CHOICES; i++)
     for (int step = -1; step <= 1; step++) {
       uint16_t h = hb_finite_f16(choices.scales[i] * fit.unit);
@@ -80,7 +84,7 @@ void hb_fit_affine(const hb_coder *coder, const float *x, const float *importanc
   hb_grid g = hb_search_grid(&part, 4); /* no bound */
   uint16_t scale = hb_finite_f16(g.scale * fit.unit);
   uint16_t addend = hb_finite_f16((g.addend + middle) * fit.unit);
-  best_halves best = rounded_halves(&fit, x, block, true);
+  best_halves best = rounded_halves(&fit, x, true);
   for (int i = -1; i <= 1; i++)
     for (int k = -1; k <= 1; k++)
       try_halves(&fit, half_beside(scale, i), half_beside(addend, k), &best);
