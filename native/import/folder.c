@@ -19,11 +19,17 @@ typedef struct folder {
 
 /* All that is read but the tensors, which the index may name otherwise. */
 static const char *const file_names[] = {
-    "config.json",           "generation_config.json",
-    "tokenizer_config.json", "tokenizer.json",
-    "tokenizer.model",       "special_tokens_map.json",
-    "chat_template.jinja",   "chat_template.json",
-    "model.safetensors",     "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
 };
 
 /* ---- Files that may be absent ---- */
@@ -51,13 +57,14 @@ static hb_status open_file(const folder *f, const char *name, hb_file *out, hb_e
 /* ---- The tokenizer and what belongs to it ---- */
 
 typedef struct text_files {
-  hb_json tokenizer, tokenizer_config, special, generation, template_file;
+  hb_json tokenizer, tokenizer_config, added, special, generation, template_file;
   hb_file pieces, template_text;
 } text_files;
 
 static hb_status open_texts(const folder *f, text_files *t, hb_error *error) {
   HB_TRY(open_json(f, "tokenizer.json", &t->tokenizer, error));
   HB_TRY(open_json(f, "tokenizer_config.json", &t->tokenizer_config, error));
+  HB_TRY(open_json(f, "added_tokens.json", &t->added, error));
   HB_TRY(open_json(f, "special_tokens_map.json", &t->special, error));
   HB_TRY(open_json(f, "generation_config.json", &t->generation, error));
   HB_TRY(open_json(f, "chat_template.json", &t->template_file, error));
@@ -68,6 +75,7 @@ static hb_status open_texts(const folder *f, text_files *t, hb_error *error) {
 static void close_texts(text_files *t) {
   hb_json_close(&t->tokenizer);
   hb_json_close(&t->tokenizer_config);
+  hb_json_close(&t->added);
   hb_json_close(&t->special);
   hb_json_close(&t->generation);
   hb_json_close(&t->template_file);
@@ -80,16 +88,22 @@ static void close_texts(text_files *t) {
 static hb_status read_vocabulary(const folder *f, const text_files *t, hb_vocabulary *v,
                                  hb_error *error) {
   hb_item json = hb_json_root(&t->tokenizer);
-  hb_special_files files = {hb_json_root(&t->tokenizer_config), hb_json_root(&t->special),
-                            f->config.text, hb_json_root(&t->generation)};
-  if (json.in && (!t->pieces.data || hb_tokenizer_json_is_byte_level(json)))
-    HB_TRY(hb_host_name_path(error, "tokenizer.json", hb_tokenizer_json_read(json, v, error)));
-  else if (t->pieces.data)
-    HB_TRY(hb_host_name_path(error, "tokenizer.model",
-                             hb_sentencepiece_read(t->pieces.data, t->pieces.size, v, error)));
-  else
+  hb_special_files files = {.tokenizer_config = hb_json_root(&t->tokenizer_config),
+                            .added = hb_json_root(&t->added),
+                            .map = hb_json_root(&t->special),
+                            .config = f->config.text,
+                            .generation = hb_json_root(&t->generation)};
+  hb_status status = HB_OK;
+  if (json.in && (!t->pieces.data || hb_tokenizer_json_is_byte_level(json))) {
+    status = hb_host_name_path(error, "tokenizer.json", hb_tokenizer_json_read(json, v, error));
+  } else if (t->pieces.data) {
+    status = hb_host_name_path(error, "tokenizer.model",
+                               hb_sentencepiece_read(t->pieces.data, t->pieces.size, v, error));
+    if (status == HB_OK) status = hb_tokenizer_json_added(json, v, error);
+  } else {
     return HB_OK;
-  return hb_special_read(&files, v, error);
+  }
+  return status == HB_OK ? hb_special_read(&files, v, error) : status;
 }
 
 /* The template that is called "default", or the only one. */

@@ -6,7 +6,7 @@
 #include "host/host.h"
 #include "import/safetensors.h"
 
-#define HB_FOLDER_MAX_FILES 1024
+#define HB_FOLDER_MAX_FILES 512
 
 typedef struct hb_tensor_files {
   char **paths; /* [count] */

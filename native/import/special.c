@@ -27,6 +27,13 @@ static hb_status read_added(hb_item added, hb_vocabulary *v, hb_error *error) {
   return HB_OK;
 }
 
+/* added_tokens.json, of older folders: numbers by text. */
+static void read_old_added(hb_item added, hb_vocabulary *v) {
+  uint64_t id;
+  for (hb_json_walk w = hb_json_begin(added); hb_json_step(&w);)
+    if (w.keyed && hb_json_u64(w.value, &id)) hb_vocabulary_add(v, id, w.key, false);
+}
+
 /* A token by its text, or by an object with its text. */
 static void read_named(const hb_vocabulary *v, hb_item file, const char *name, uint64_t *id) {
   hb_item item = hb_json_get(file, name), content = hb_json_get(item, "content");
@@ -77,6 +84,7 @@ hb_status hb_special_read(const hb_special_files *files, hb_vocabulary *v, hb_er
                {"eos_token", "eos_token_id", &v->eos},
                {"unk_token", "unk_token_id", &v->unknown},
                {"pad_token", "pad_token_id", &v->padding}};
+  read_old_added(files->added, v);
   HB_TRY(read_added(hb_json_get(files->tokenizer_config, "added_tokens_decoder"), v, error));
   for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
     read_named(v, files->map, roles[i].name, roles[i].token);

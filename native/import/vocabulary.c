@@ -40,6 +40,7 @@ uint64_t hb_vocabulary_find(const hb_vocabulary *v, hb_string text) {
 void hb_vocabulary_add(hb_vocabulary *v, uint64_t id, hb_string text, bool special) {
   if (id >= v->count) return;
   v->text[id] = text;
+  v->score[id] = NEVER;
   /* The unknown token keeps its type, which says more. */
   if (v->type[id] == HB_TOKEN_TYPE_UNKNOWN) return;
   v->type[id] = special ? HB_TOKEN_TYPE_CONTROL : HB_TOKEN_TYPE_USER;
@@ -48,43 +49,73 @@ void hb_vocabulary_add(hb_vocabulary *v, uint64_t id, hb_string text, bool speci
 /* ---- Writing ---- */
 
 #define KEY "tokenizer.ggml."
+#define SPACE u8"\u2581" /* of SentencePiece */
 #define PAD_BYTES 24
 
-/* Names the rows that have no token, into pads[count][PAD_BYTES]. */
-static void fill_gaps(const hb_vocabulary *v, hb_string *text, int32_t *type, char *pads) {
-  for (uint32_t i = 0; i < v->count; i++) {
-    text[i] = v->text[i];
-    type[i] = v->type[i];
-    if (type[i] != HB_TOKEN_TYPE_NONE) continue;
-    char *pad = pads + (size_t)i * PAD_BYTES;
-    int length = snprintf(pad, PAD_BYTES, "[PAD%u]", (unsigned)i);
-    text[i] = (hb_string){pad, (size_t)length};
-    type[i] = HB_TOKEN_TYPE_UNUSED;
+/* Texts that no file has: names of rows without a token, and user-defined tokens with spaces, for
+ * which those are looked for in a text as it is. */
+typedef struct made_texts {
+  hb_string *text; /* [count] */
+  int32_t *type;
+  char *bytes;
+} made_texts;
+
+static char *name_gap(uint32_t id, char *to, hb_string *text) {
+  int length = snprintf(to, PAD_BYTES, "[PAD%u]", (unsigned)id);
+  *text = (hb_string){to, (size_t)length};
+  return to + length;
+}
+
+static char *put_spaces(char *to, hb_string *text) {
+  char *begin = to;
+  size_t mark = sizeof SPACE - 1;
+  for (size_t at = 0; at < text->length;) {
+    bool space = text->length - at >= mark && memcmp(text->data + at, SPACE, mark) == 0;
+    *to++ = space ? ' ' : text->data[at];
+    at += space ? mark : 1;
   }
+  *text = (hb_string){begin, (size_t)(to - begin)};
+  return to;
+}
+
+static bool make_texts(const hb_vocabulary *v, made_texts *m) {
+  size_t bytes = (size_t)v->count * PAD_BYTES;
+  for (uint32_t i = 0; i < v->count; i++)
+    if (v->type[i] == HB_TOKEN_TYPE_USER) bytes += v->text[i].length;
+  m->text = malloc(v->count * sizeof *m->text);
+  m->type = malloc(v->count * sizeof *m->type);
+  char *to = m->bytes = malloc(bytes);
+  if (!m->text || !m->type || !to) return false;
+  for (uint32_t i = 0; i < v->count; i++) {
+    m->text[i] = v->text[i];
+    m->type[i] = v->type[i];
+    if (m->type[i] == HB_TOKEN_TYPE_USER) to = put_spaces(to, &m->text[i]);
+    if (m->type[i] != HB_TOKEN_TYPE_NONE) continue;
+    m->type[i] = HB_TOKEN_TYPE_UNUSED;
+    to = name_gap(i, to, &m->text[i]);
+  }
+  return true;
 }
 
 static hb_status write_tokens(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
-  hb_string *text = malloc(v->count * sizeof *text);
-  int32_t *type = malloc(v->count * sizeof *type);
-  char *pads = malloc((size_t)v->count * PAD_BYTES);
-  hb_status status = HB_MEMORY;
-  if (text && type && pads) {
-    fill_gaps(v, text, type, pads);
-    status = hb_gguf_writer_set_strings(w, KEY "tokens", text, v->count, error);
+  made_texts m = {0};
+  hb_status status;
+  if (make_texts(v, &m)) {
+    status = hb_gguf_writer_set_strings(w, KEY "tokens", m.text, v->count, error);
     if (status == HB_OK)
-      status = hb_gguf_writer_set_array(w, KEY "token_type", HB_VALUE_I32, type, v->count, error);
+      status = hb_gguf_writer_set_array(w, KEY "token_type", HB_VALUE_I32, m.type, v->count, error);
   } else {
-    hb_fail(error, status, HB_NO_OFFSET, "no memory to write tokens");
+    status = hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write tokens");
   }
-  free(text);
-  free(type);
-  free(pads);
+  free(m.text);
+  free(m.type);
+  free(m.bytes);
   return status;
 }
 
 static hb_status write_scores(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
   for (uint32_t i = 0; i < v->count; i++)
-    if (v->type[i] == HB_TOKEN_TYPE_NONE || v->type[i] == HB_TOKEN_TYPE_USER) v->score[i] = NEVER;
+    if (v->type[i] == HB_TOKEN_TYPE_NONE) v->score[i] = NEVER;
   return hb_gguf_writer_set_array(w, KEY "scores", HB_VALUE_F32, v->score, v->count, error);
 }
 

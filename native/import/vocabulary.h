@@ -55,14 +55,16 @@ hb_status hb_sentencepiece_read(const uint8_t *bytes, uint64_t size, hb_vocabula
 /* tokenizer.json, a byte-level BPE, or one in the manner of SentencePiece. */
 hb_status hb_tokenizer_json_read(hb_item root, hb_vocabulary *vocabulary, hb_error *error);
 bool hb_tokenizer_json_is_byte_level(hb_item root);
+/* Its added tokens alone. */
+hb_status hb_tokenizer_json_added(hb_item root, hb_vocabulary *vocabulary, hb_error *error);
 
 /* The tokenizer.ggml.pre that cuts a text as the pre_tokenizer of tokenizer.json does, or NULL. */
 const char *hb_pretokenizer_name(hb_item pre_tokenizer, bool ignore_merges);
 
-/* What tokenizer_config.json, special_tokens_map.json, config.json and generation_config.json, each
- * of which may be none, say about special tokens. */
+/* What tokenizer_config.json, added_tokens.json, special_tokens_map.json, config.json and
+ * generation_config.json, each of which may be none, say about special tokens. */
 typedef struct hb_special_files {
-  hb_item tokenizer_config, map, config, generation;
+  hb_item tokenizer_config, added /* added_tokens.json */, map, config, generation;
 } hb_special_files;
 
 hb_status hb_special_read(const hb_special_files *files, hb_vocabulary *vocabulary,
