@@ -52,8 +52,8 @@ void hb_vocabulary_add(hb_vocabulary *v, uint64_t id, hb_string text, bool speci
 #define SPACE u8"\u2581" /* of SentencePiece */
 #define PAD_BYTES 24
 
-/* Texts that no file has: names of rows without a token, and user-defined tokens with spaces, for
- * which those are looked for in a text as it is. */
+/* Texts that no file has: names of rows without a token; and user-defined tokens of SentencePiece
+ * with spaces, since they are looked for in a text as it is. */
 typedef struct made_texts {
   hb_string *text; /* [count] */
   int32_t *type;
@@ -78,7 +78,7 @@ static char *put_spaces(char *to, hb_string *text) {
   return to;
 }
 
-static bool make_texts(const hb_vocabulary *v, made_texts *m) {
+static bool make_texts(const hb_vocabulary *v, bool pieces, made_texts *m) {
   size_t bytes = (size_t)v->count * PAD_BYTES;
   for (uint32_t i = 0; i < v->count; i++)
     if (v->type[i] == HB_TOKEN_TYPE_USER) bytes += v->text[i].length;
@@ -89,7 +89,7 @@ static bool make_texts(const hb_vocabulary *v, made_texts *m) {
   for (uint32_t i = 0; i < v->count; i++) {
     m->text[i] = v->text[i];
     m->type[i] = v->type[i];
-    if (m->type[i] == HB_TOKEN_TYPE_USER) to = put_spaces(to, &m->text[i]);
+    if (m->type[i] == HB_TOKEN_TYPE_USER && pieces) to = put_spaces(to, &m->text[i]);
     if (m->type[i] != HB_TOKEN_TYPE_NONE) continue;
     m->type[i] = HB_TOKEN_TYPE_UNUSED;
     to = name_gap(i, to, &m->text[i]);
@@ -97,10 +97,11 @@ static bool make_texts(const hb_vocabulary *v, made_texts *m) {
   return true;
 }
 
-static hb_status write_tokens(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
+static hb_status write_tokens(const hb_vocabulary *v, bool pieces, hb_gguf_writer *w,
+                              hb_error *error) {
   made_texts m = {0};
   hb_status status;
-  if (make_texts(v, &m)) {
+  if (make_texts(v, pieces, &m)) {
     status = hb_gguf_writer_set_strings(w, KEY "tokens", m.text, v->count, error);
     if (status == HB_OK)
       status = hb_gguf_writer_set_array(w, KEY "token_type", HB_VALUE_I32, m.type, v->count, error);
@@ -130,7 +131,7 @@ hb_status hb_vocabulary_set_keys(const hb_vocabulary *v, hb_gguf_writer *w, hb_e
   bool pieces = strcmp(v->model, "llama") == 0;
   HB_TRY(hb_gguf_writer_set_string(w, KEY "pre", hb_string_of(v->pre), error));
   if (pieces) HB_TRY(write_scores(v, w, error));
-  HB_TRY(write_tokens(v, w, error));
+  HB_TRY(write_tokens(v, pieces, w, error));
   if (!pieces)
     HB_TRY(hb_gguf_writer_set_strings(w, KEY "merges", v->merges, v->merge_count, error));
   HB_TRY(write_id(w, KEY "bos_token_id", v->bos, error));
