@@ -19,26 +19,28 @@ static size_t step_size(cli_split split, size_t step, uint32_t most) {
   return size < most ? size : most;
 }
 
-bool evaluate(const cli_engine *engine, const cli_tokens *tokens, size_t first, cli_split split,
-              evaluate_row take, void *context) {
+bool evaluate_step(const cli_engine *engine, const hb_token *tokens, size_t count, size_t first,
+                   size_t end) {
   hb_row rows[MOST_ROWS];
   hb_error error;
+  for (size_t i = 0; i < count; i++)
+    rows[i] = (hb_row){engine->session, tokens[i], i >= first && i < end};
+  if (hb_step(engine->session, rows, count, &error) == HB_OK) return true;
+  cli_fail_error(&error);
+  return false;
+}
+
+bool evaluate(const cli_engine *engine, const cli_tokens *tokens, size_t first, cli_split split,
+              evaluate_row take, void *context) {
   uint32_t most = evaluate_rows(engine);
   size_t done = 0;
   for (size_t step = 0; done < tokens->count; step++) {
     size_t count = step_size(split, step, most);
     if (count > tokens->count - done) count = tokens->count - done;
-    for (size_t i = 0; i < count; i++)
-      rows[i] = (hb_row){engine->session, tokens->data[done + i], done + i >= first};
-    if (hb_step(engine->session, rows, count, &error) != HB_OK) {
-      cli_fail_error(&error);
-      return false;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-      if (!rows[i].want_logits) continue;
-      if (!take(context, done + i, hb_session_logits(engine->session, kept++))) return false;
-    }
+    size_t wanted = first > done ? first - done : 0;
+    if (!evaluate_step(engine, tokens->data + done, count, wanted, count)) return false;
+    for (size_t i = wanted; i < count; i++)
+      if (!take(context, done + i, hb_session_logits(engine->session, i - wanted))) return false;
     done += count;
   }
   return true;

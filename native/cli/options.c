@@ -17,6 +17,7 @@ typedef enum option_kind {
   KIND_ISA,
   KIND_KV,
   KIND_SPLIT,
+  KIND_CONVENTION,
 } option_kind;
 
 typedef struct option {
@@ -36,6 +37,8 @@ static const option option_table[OPTION_COUNT] = {
     CLI_OPTION_LIST(CLI_OPTION_ROW)
 #undef CLI_OPTION_ROW
 };
+
+_Static_assert(OPTION_COUNT <= 64, "one bit an option");
 
 bool cli_given(const cli_options *options, cli_option_id id) {
   return (options->given >> id & 1) != 0;
@@ -109,6 +112,7 @@ static bool set_number(const option *o, const char *text, void *field) {
 static bool set_choice(const option *o, const char *text, void *field) {
   static const char *const kv_names[] = {"f16", "f32"};
   static const char *const split_names[] = {"whole", "pieces", "single"};
+  static const char *const convention_names[] = {"llama", "hf"};
   int found;
   switch (o->kind) {
   case KIND_KV:
@@ -119,6 +123,11 @@ static bool set_choice(const option *o, const char *text, void *field) {
     found = find_word(text, split_names, 3);
     if (found < 0) return wrong_value(o, text, "whole, pieces or single");
     *(cli_split *)field = (cli_split)found;
+    return true;
+  case KIND_CONVENTION:
+    found = find_word(text, convention_names, 2);
+    if (found < 0) return wrong_value(o, text, "llama or hf");
+    *(cli_convention *)field = (cli_convention)found;
     return true;
   default:
     if (parse_isa(text, field)) return true;

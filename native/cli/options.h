@@ -12,6 +12,8 @@
 #define CLI_MAX_OPERANDS 2
 
 typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
+/* How a text is cut for measuring: as llama.cpp or as Hugging Face does. */
+typedef enum cli_convention { CONVENTION_LLAMA, CONVENTION_HF } cli_convention;
 
 /* The values of an option that may be repeated. */
 typedef struct cli_list {
@@ -29,6 +31,7 @@ typedef struct cli_options {
   hb_isa isa;
   hb_kv_type kv;
   cli_split split;
+  cli_convention convention;
   const char *type, *method;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
@@ -95,6 +98,8 @@ typedef struct cli_options {
   X(CONTEXT, 'c', "ctx", "N", U32, context, 1, UINT32_MAX, NULL, "positions of the context")       \
   X(CHUNKS, 0, "chunks", "N", U32, chunks, 1, UINT32_MAX, NULL,                                    \
     "measure the first N pieces of the text only")                                                 \
+  X(CONVENTION, 0, "convention", "WHOSE", CONVENTION, convention, 0, 0, "llama",                   \
+    "how the text is cut and scored: llama (llama.cpp) or hf (Hugging Face)")                      \
   X(SPLIT, 0, "split", "HOW", SPLIT, split, 0, 0, "whole",                                         \
     "how tokens are appended: whole, pieces or single")                                            \
   X(IDS, 0, "ids", NULL, FLAG, ids, 0, 0, NULL, "print the ids alone, in one line")                \

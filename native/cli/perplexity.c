@@ -1,104 +1,59 @@
-/* Perplexity by the convention of llama.cpp: the text is tokenized as a whole and cut into chunks
- * of the context's length that do not overlap; the first token of each is replaced by BOS if the
- * model wants one; the second half of each chunk is scored. */
 #include "commands.h"
 #include "evaluate.h"
 #include "kernel/kernel.h"
+#include "quality/statistics.h"
+#include "quality/windows.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-#define STANDARD_CONTEXT 512
 
 typedef struct score {
   const hb_kernels *kernels;
   uint32_t vocabulary;
-  const cli_tokens *chunk;
-  uint64_t count;
-  double sum, square_sum; /* of the negative log-likelihoods */
+  cli_tokens window;
+  moments losses; /* negative log-likelihoods */
 } score;
 
-/* Scores the token that follows position `index` of the chunk. */
+/* Scores the token that follows position `index` of the window. */
 static bool score_row(void *context, size_t index, const float *logits) {
   score *s = context;
-  if (index + 1 >= s->chunk->count) return true;
+  if (index + 1 >= s->window.count) return true;
   float log_sum = s->kernels->softmax(logits, s->vocabulary, NULL);
-  double loss = (double)log_sum - (double)logits[s->chunk->data[index + 1]];
-  s->sum += loss;
-  s->square_sum += loss * loss;
-  s->count++;
+  moments_add(&s->losses, (double)log_sum - (double)logits[s->window.data[index + 1]]);
   return true;
 }
 
-static double perplexity_of(const score *s) {
-  return hb_exp(s->sum / (double)s->count);
-}
-
-/* The standard error of the perplexity. */
-static double error_of(const score *s) {
-  double mean = s->sum / (double)s->count;
-  double variance = s->square_sum / (double)s->count - mean * mean;
-  if (variance <= 0 || s->count < 2) return 0;
-  return perplexity_of(s) * sqrt(variance / (double)(s->count - 1));
-}
-
-static bool run_chunks(const cli_engine *engine, const cli_tokens *tokens, size_t context,
-                       size_t chunks, score *s) {
-  hb_tokenizer_info info;
-  hb_tokenizer_get_info(engine->tokenizer, &info);
+static bool run_windows(const cli_engine *engine, const windows *w, score *s) {
   progress bar;
-  char estimate[40] = "measuring";
-  progress_begin(&bar, estimate);
-  for (size_t i = 0; i < chunks; i++) {
-    cli_tokens chunk = {tokens->data + i * context, context};
-    if (info.add_bos && info.bos != HB_NO_TOKEN) chunk.data[0] = info.bos;
-    s->chunk = &chunk;
+  char label[40] = "measuring";
+  progress_begin(&bar, label);
+  for (size_t i = 0; i < w->count; i++) {
+    s->window = windows_at(w, i);
     hb_session_rewind(engine->session, 0);
-    if (!evaluate(engine, &chunk, context / 2, SPLIT_WHOLE, score_row, s)) return false;
-    snprintf(estimate, sizeof estimate, "PPL %.4f", perplexity_of(s));
-    progress_update(&bar, i + 1, chunks);
+    if (!evaluate(engine, &s->window, w->first, SPLIT_WHOLE, score_row, s)) return false;
+    snprintf(label, sizeof label, "PPL %.4f", moments_exp(&s->losses).value);
+    progress_update(&bar, i + 1, w->count);
   }
   progress_end(&bar);
   return true;
 }
 
-/* Tokenizes the file's text. One newline at its end does not count, as llama.cpp drops it. */
-static bool read_tokens(const cli_engine *engine, const cli_options *options, cli_tokens *out) {
-  cli_text text;
-  if (!cli_read_file(options->text_file, &text)) return false;
-  if (text.length && text.data[text.length - 1] == '\n') text.length--;
-  bool ok =
-      cli_tokenize(engine->tokenizer, (hb_string){text.data, text.length}, HB_TOKENIZE_BOS, out);
-  free(text.data);
-  return ok;
-}
-
-static bool measure(cli_engine *engine, const cli_options *options, const cli_tokens *tokens) {
-  uint32_t context = options->context ? options->context : STANDARD_CONTEXT;
-  if (context < 4 || tokens->count < 2 * (size_t)context) {
-    cli_fail("the text has %zu tokens; --ctx %" PRIu32 " takes at least %zu", tokens->count,
-             context, 2 * (size_t)(context < 4 ? 4 : context));
-    return false;
-  }
-  size_t chunks = tokens->count / context;
-  if (options->chunks && options->chunks < chunks) chunks = options->chunks;
-  if (!cli_open_session(engine, options, context, 0, evaluate_rows(engine))) return false;
-
+static bool measure(cli_engine *engine, const cli_options *options, const windows *w) {
+  if (!cli_open_session(engine, options, w->context, 0, evaluate_rows(engine))) return false;
   score s = {.kernels = hb_kernels_for(engine->info.isa), .vocabulary = engine->info.vocabulary};
-  if (!run_chunks(engine, tokens, context, chunks, &s)) return false;
+  if (!run_windows(engine, w, &s)) return false;
+  estimate perplexity = moments_exp(&s.losses);
   printf("PPL = %.4f +- %.5f (%zu chunks of %" PRIu32 ", %" PRIu64 " tokens scored)\n",
-         perplexity_of(&s), error_of(&s), chunks, context, s.count);
+         perplexity.value, perplexity.error, w->count, w->context, s.losses.count);
   return true;
 }
 
 static int perplexity(const cli_options *options) {
   cli_engine engine;
-  cli_tokens tokens = {0};
+  windows w = {0};
   if (!cli_load(&engine, options)) return CLI_FAILED;
-  bool ok = read_tokens(&engine, options, &tokens) && measure(&engine, options, &tokens);
-  free(tokens.data);
+  bool ok = windows_open(&engine, options, &w) && measure(&engine, options, &w);
+  windows_close(&w);
   cli_close(&engine);
   return ok ? CLI_OK : CLI_FAILED;
 }
@@ -107,10 +62,13 @@ const cli_command command_perplexity = {
     .name = "perplexity",
     .operands = "",
     .summary = "Measures how well a model predicts a text",
-    .details =
-        "The convention is llama.cpp's: chunks of --ctx tokens (default 512), each scored in "
-        "its\nsecond half.",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS),
+    .details = "The text is cut into chunks of --ctx tokens that do not overlap. By llama.cpp's "
+               "convention\n"
+               "(--ctx 512 unless given) each begins with BOS and is scored in its second half; by "
+               "Hugging\n"
+               "Face's (2048, or what the model was made for) all but its first token are scored.",
+    .takes = CLI_COMPUTE_OPTIONS | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) |
+             CLI_BIT(CONVENTION),
     .needs = CLI_BIT(MODEL) | CLI_BIT(TEXT_FILE),
     .run = perplexity,
 };

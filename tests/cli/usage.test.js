@@ -5,8 +5,8 @@ import test from 'node:test';
 import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
-  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'quantize', 'convert',
-  'synth', 'bench', 'selftest',
+  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'quantize',
+  'convert', 'synth', 'bench', 'selftest',
 ];
 
 test('--help names every command', () => {
@@ -74,6 +74,8 @@ const wrong = [
   [['parity', '-m', 'x', '-p', 'a', '--tokens', '1'], /either --tokens or -p/],
   [['parity', '-m', 'x', '-p', 'a', '--split', 'half'], /--split takes whole, pieces or single/],
   [['perplexity', '-m', 'x'], /perplexity needs -f TEXT/],
+  [['compare', 'x', 'y'], /compare needs -f TEXT/],
+  [['compare', 'x', '-f', 'y'], /compare needs REF MODEL/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
   [['convert', 'in'], /convert needs DIR OUT/],
