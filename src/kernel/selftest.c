@@ -237,22 +237,32 @@ static void random_floats(workspace *w, hb_matrix *m) {
   }
 }
 
-static void run_matmul(const hb_kernels *k, const hb_matrix *m, workspace *w, float *out) {
+/* How a row of activations becomes int8: a scale for each block, one for the row, or that fixed
+ * one. */
+enum { SCALE_OF_BLOCK = -1, SCALE_OF_ROW = 0 };
+
+static void run_matmul(const hb_kernels *k, const hb_matrix *m, float scale, workspace *w,
+                       float *out) {
   const void *x = w->x;
   size_t stride = COLS * sizeof(float);
   if (hb_type_wants_int8(m->type)) {
     stride = k->activation_bytes(COLS);
-    for (size_t r = 0; r < X_ROWS; r++)
-      k->quantize(w->x + r * COLS, COLS, w->quantized + r * stride);
+    for (size_t r = 0; r < X_ROWS; r++) {
+      const float *row = w->x + r * COLS;
+      if (scale == SCALE_OF_BLOCK)
+        k->quantize(row, COLS, w->quantized + r * stride);
+      else
+        k->quantize_row(row, COLS, scale, w->quantized + r * stride);
+    }
     x = w->quantized;
   }
   k->matmul(m, x, stride, X_ROWS, 0, hb_group_count(m), out, ROWS);
 }
 
 static bool matmul_agrees(const hb_kernels *scalar, const hb_kernels *k, const hb_matrix *m,
-                          workspace *w) {
-  run_matmul(scalar, m, w, w->expected);
-  run_matmul(k, m, w, w->got);
+                          float scale, workspace *w) {
+  run_matmul(scalar, m, scale, w, w->expected);
+  run_matmul(k, m, scale, w, w->got);
   return same_bits(w->got, w->expected, X_ROWS * ROWS);
 }
 
@@ -261,10 +271,13 @@ static bool type_agrees(const hb_kernels *scalar, const hb_kernels *k, hb_type t
   if (!hb_packed_size(type, ROWS, COLS, &m.bytes)) return true; /* not supported */
   if (!hb_type_wants_int8(type)) {
     random_floats(w, &m);
-    return matmul_agrees(scalar, k, &m, w);
+    return matmul_agrees(scalar, k, &m, SCALE_OF_BLOCK, w);
   }
   random_packed(w, &m);
-  return matmul_agrees(scalar, k, &m, w);
+  if (!matmul_agrees(scalar, k, &m, SCALE_OF_BLOCK, w)) return false;
+  /* How activations are kept is the same for all types: one is enough. */
+  return type != HB_TYPE_Q8_0 ||
+         (matmul_agrees(scalar, k, &m, SCALE_OF_ROW, w) && matmul_agrees(scalar, k, &m, 0.03f, w));
 }
 
 static const char *differing_matmul(const hb_kernels *scalar, const hb_kernels *k, workspace *w) {

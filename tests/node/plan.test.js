@@ -16,11 +16,13 @@ const MiB = 2 ** 20;
 describe('a plan', () => {
   test('foretells the memory that loading takes', async () => {
     const big = { shape: '1024,6,16,4,4096,32000', type: 'q8_0' };
+    const own = { shape: '1024,2,16,4,4096,8000', type: 'table4' };
     for (const [source, options] of [
       [defaultModel, {}],
       [defaultModel, { contextLength: 100, kv: 'f32', threads: 1 }],
       [big, { contextLength: 256, threads: 2 }],
       [big, { contextLength: 4096, kv: 'f32', threads: 1 }],
+      [own, { contextLength: 256, threads: 1 }],
     ]) {
       const { memory, model, fits, advice } = await plan(source, options);
       const loaded = await load(source, options);

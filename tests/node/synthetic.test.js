@@ -24,7 +24,7 @@ describe('a model made from a shape', () => {
     const folder = mkdtempSync(join(tmpdir(), 'halfbyte-test-'));
     const file = join(folder, 'model.gguf');
     try {
-      for (const [type, seed] of [['q4_0', 1], ['q8_0', 5]]) {
+      for (const [type, seed] of [['q4_0', 1], ['q8_0', 5], ['nf4', 2], ['table4', 3]]) {
         await native('synth', '--shape', SHAPE, '--type', type, '--seed', `${seed}`, '-o', file);
         const model = await load({ shape: SHAPE, type, seed }, { threads: 1 });
         const expected = await native('parity', '-m', file, '--tokens', TOKENS.join(','));
@@ -39,6 +39,9 @@ describe('a model made from a shape', () => {
   test('can be inspected', async () => {
     const { tensors } = await inspect({ shape: 'smollm2-135m', type: 'q8_0' });
     assert.equal(tensors.find(({ name }) => name === 'token_embd.weight').type, 'Q8_0');
+    const own = await inspect({ shape: SHAPE, type: 'nf4' });
+    assert.equal(own.tensors.find(({ name }) => name === 'blk.1.attn_k.weight').type, 'NF4');
+    assert.equal(own.architecture, 'llama');
   });
 
   test('is refused with the reason when its shape or type is wrong', async () => {

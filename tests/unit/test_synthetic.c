@@ -16,6 +16,10 @@ static const char *const types[] = {
 };
 enum { TYPES = sizeof types / sizeof *types, MIXTURES = 3 };
 
+/* Types of halfbyte's own. */
+static const char *const own_types[] = {"nf4", "fp4", "table4", "table3"};
+enum { OWN_TYPES = sizeof own_types / sizeof *own_types };
+
 typedef struct file {
   uint8_t *bytes;
   size_t size;
@@ -89,11 +93,12 @@ static double mean_square_logit(const hb_model *model, uint32_t vocabulary) {
 static void every_type_and_mixture_gives_finite_logits_of_moderate_size(void **state) {
   (void)state;
   static const char *const shapes[] = {WIDE, NARROW};
-  for (size_t i = 0; i < 2 * TYPES; i++) {
-    hb_model *model = load(shapes[i % 2], types[i / 2]);
+  for (size_t i = 0; i < 2 * (TYPES + OWN_TYPES); i++) {
+    const char *type = i / 2 < TYPES ? types[i / 2] : own_types[i / 2 - TYPES];
+    hb_model *model = load(shapes[i % 2], type);
     double size = mean_square_logit(model, 300);
     if (!(size > 4 && size < 64)) /* deviation from 2 to 8; a NaN fails as well */
-      fail_msg("%s %s: mean square %g", shapes[i % 2], types[i / 2], size);
+      fail_msg("%s %s: mean square %g", shapes[i % 2], type, size);
     hb_model_destroy(model);
   }
 }
@@ -124,6 +129,28 @@ static void weights_have_the_mean_and_the_deviation_that_were_asked_for(void **s
   }
 }
 
+static void rows_of_own_types_have_the_deviation_that_was_asked_for(void **state) {
+  (void)state;
+  enum { COLS = 576, ROWS = 64 };
+  static uint8_t rows[ROWS * COLS];
+  float values[COLS];
+  for (size_t i = 0; i < OWN_TYPES; i++) {
+    hb_type type;
+    uint64_t bytes;
+    assert_int_equal(hb_type_from_name(hb_string_of(own_types[i]), &type), HB_OK);
+    assert_true(hb_row_bytes(type, COLS, &bytes));
+    hb_random r = hb_random_begin(5, i);
+    hb_random_rows(&r, type, COLS, 0.03f, rows, ROWS);
+    double squares = 0;
+    for (size_t n = 0; n < ROWS; n++) {
+      hb_traits(type)->decode(rows + n * bytes, values, COLS / hb_traits(type)->block_values);
+      for (size_t k = 0; k < COLS; k++) squares += (double)values[k] * values[k];
+    }
+    double deviation = sqrt(squares / (ROWS * COLS));
+    if (!(fabs(deviation - 0.03) < 0.001)) fail_msg("%s: deviation %g", own_types[i], deviation);
+  }
+}
+
 static void q8_0_never_holds_minus_128(void **state) {
   (void)state;
   static uint8_t blocks[4096 * 34];
@@ -138,14 +165,15 @@ static void q8_0_never_holds_minus_128(void **state) {
 static void bytes_do_not_depend_on_how_they_are_read(void **state) {
   (void)state;
   static const size_t pieces[] = {1, 7, 33, 1000, 100000};
-  file expected = whole(NARROW, "q4_k_m", 9);
-  for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-    file got = read_synthetic(NARROW, "q4_k_m", 9, pieces[i]);
+  static const char *const kinds[] = {"q4_k_m", "table3"};
+  for (size_t i = 0; i < 2 * sizeof pieces / sizeof *pieces; i++) {
+    file expected = whole(NARROW, kinds[i % 2], 9);
+    file got = read_synthetic(NARROW, kinds[i % 2], 9, pieces[i / 2]);
     assert_int_equal(got.size, expected.size);
     assert_memory_equal(got.bytes, expected.bytes, got.size);
     free(got.bytes);
+    free(expected.bytes);
   }
-  free(expected.bytes);
 }
 
 static void a_seed_gives_its_own_bytes(void **state) {
@@ -297,6 +325,33 @@ static void rows_that_do_not_divide_get_the_next_larger_type(void **state) {
   }
 }
 
+static bool is_value(const hb_loader *loader, const char *key, const char *text) {
+  const hb_value *v = hb_gguf_value(hb_loader_gguf(loader), key);
+  hb_string found = {0};
+  uint64_t cursor = 0;
+  if (!v) return false;
+  if (v->type == HB_VALUE_ARRAY)
+    hb_value_next_string(v, &cursor, &found, NULL);
+  else
+    hb_value_string(v, &found, NULL);
+  return hb_string_equal(found, hb_string_of(text));
+}
+
+static void own_types_are_described_where_there_are_any(void **state) {
+  (void)state;
+  hb_loader *loader = load_header(WIDE, "nf4");
+  assert_true(is_value(loader, "general.architecture", "halfbyte-llama"));
+  assert_true(is_value(loader, "halfbyte.features", "nf4"));
+  assert_true(is_value(loader, "halfbyte.tensor_types", "token_embd.weight NF4"));
+  assert_int_equal(type_in(loader, "blk.1.attn_k.weight"), HB_TYPE_I8);
+  hb_loader_destroy(loader);
+  loader = load_header(NARROW, "nf4"); /* no row divides into its blocks */
+  assert_true(is_value(loader, "general.architecture", "llama"));
+  assert_null(hb_gguf_value(hb_loader_gguf(loader), "halfbyte.features"));
+  assert_int_equal(type_in(loader, "blk.1.attn_k.weight"), HB_TYPE_IQ4_NL);
+  hb_loader_destroy(loader);
+}
+
 /* ---- The vocabulary ---- */
 
 static int compare_texts(const void *a, const void *b) {
@@ -429,7 +484,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_type_and_mixture_gives_finite_logits_of_moderate_size),
       cmocka_unit_test(weights_have_the_mean_and_the_deviation_that_were_asked_for),
+      cmocka_unit_test(rows_of_own_types_have_the_deviation_that_was_asked_for),
       cmocka_unit_test(q8_0_never_holds_minus_128),
+      cmocka_unit_test(own_types_are_described_where_there_are_any),
       cmocka_unit_test(bytes_do_not_depend_on_how_they_are_read),
       cmocka_unit_test(a_seed_gives_its_own_bytes),
       cmocka_unit_test(every_target_makes_these_bytes),
