@@ -164,7 +164,7 @@ static hb_status open_header(const char *header, size_t data_size, hb_error *err
 
 #define RECORD(name, dtype, shape, begin, end)                                                     \
   "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]" \
-                                                                                               "}"
+  "}"
 
 static void headers_that_contradict_themselves_are_refused(void **state) {
   (void)state;
