@@ -1,7 +1,7 @@
 #include "report/figures.h"
 #include "bench/bench.h"
 
-static void write_estimate(json_text *j, const char *name, estimate e) {
+void figures_write_estimate(json_text *j, const char *name, estimate e) {
   json_key(j, name);
   json_open(j, '{');
   json_member_number(j, "value", e.value);
@@ -13,7 +13,7 @@ static void write_model(json_text *j, const char *name, const compared_model *m)
   json_key(j, name);
   json_open(j, '{');
   json_member_string(j, "path", m->path);
-  write_estimate(j, "perplexity", m->perplexity);
+  figures_write_estimate(j, "perplexity", m->perplexity);
   json_member_count(j, "fileBytes", m->file_bytes);
   json_member_number(j, "bitsPerWeight", m->bits_per_weight);
   json_member_count(j, "weightBytes", m->weight_bytes);
@@ -38,15 +38,15 @@ void figures_write(json_text *j, const comparison *c) {
   json_member_count(j, "context", c->context);
   json_member_count(j, "chunks", c->chunks);
   json_member_count(j, "tokens", c->tokens);
-  write_estimate(j, "logRatio", c->log_ratio);
-  write_estimate(j, "meanKl", c->mean_kl);
+  figures_write_estimate(j, "logRatio", c->log_ratio);
+  figures_write_estimate(j, "meanKl", c->mean_kl);
   json_member_number(j, "medianKl", c->median_kl);
   json_member_number(j, "kl90", c->kl90);
   json_member_number(j, "kl95", c->kl95);
   json_member_number(j, "kl99", c->kl99);
   json_member_number(j, "kl999", c->kl999);
   json_member_number(j, "maxKl", c->max_kl);
-  write_estimate(j, "sameTop", c->same_top);
-  write_estimate(j, "rmsChange", c->rms_change);
+  figures_write_estimate(j, "sameTop", c->same_top);
+  figures_write_estimate(j, "rmsChange", c->rms_change);
   write_machine(j, c);
 }
