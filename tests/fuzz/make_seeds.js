@@ -1,4 +1,4 @@
-// Writes the hand-made seeds of three fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
+// Writes the hand-made seeds of four fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
 // regression test too: gguf.json and model.json say how it must end, and the unit tests gguf_hostile
 // and model_hostile check it. In seeds/gguf the names begin with what the file attacks: `size` counts and lengths,
 // `shape` dimensions and types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits
@@ -427,6 +427,63 @@ const states = {
   'piece-cut-later': state(MENDED | CUT, 33, 3000),
 };
 
+// Files of Hugging Face folders, as fuzz_import.c tells them apart.
+const tensors = (header, data = 0) => {
+  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+  return bytes(['s', u64(json.length), json, Buffer.alloc(data, 1)]);
+};
+const record = (dtype, shape, begin, end) => ({ dtype, shape, data_offsets: [begin, end] });
+const json = (kind, value) => bytes([kind, typeof value === 'string' ? value : JSON.stringify(value)]);
+const message = (field, ...parts) => {
+  const body = bytes(parts);
+  return bytes([u8((field << 3) | 2), u8(body.length), body]);
+};
+const piece = (text, score, kind) => message(1, message(1, text), u8(0x15), f32(score), kind ? [u8(0x18), u8(kind)] : []);
+const pieces = (...parts) => bytes(['p', piece('<unk>', 0, 2), piece('<0x41>', 0, 6), piece('\u2581a', -1), parts]);
+const trainer = message(2, u8(0x18), u8(2), u8(0xc0), u8(2), u8(0), u8(0xd8), u8(2), Buffer.alloc(9, 0xff), u8(1));
+const bpe = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b', ['a', 'b']] };
+const added = [{ id: 3, content: '<s>', special: true }, { id: 4, content: '  ', special: false }];
+const lists = { added_tokens: added, added_tokens_decoder: { 3: added[0] }, bos_token: '<s>', eos_token_id: [3, 1, 0], add_bos_token: true };
+const config = (model_type, more) => json('c', {
+  model_type, vocab_size: 8, hidden_size: 8, intermediate_size: 8, num_attention_heads: 2, num_hidden_layers: 1,
+  max_position_embeddings: 64, ...more,
+});
+const rope = (rope_type, more) => ({ rope_scaling: { rope_type, factor: 2, ...more } });
+
+const imports = {
+  'json-values': json('j', '{"a\\u00e9\\ud83d\\ude00\\n":[1,-2.5e-3,true,false,null,{}],"\u2581":18446744073709551615}'),
+  'json-deep': json('j', '['.repeat(70)),
+  'json-lone-surrogate': json('j', '"\\udc00"'),
+  'json-cut': json('j', '{"a":[1,{"b'),
+  'tensors-ok': tensors({ __metadata__: { format: 'pt' }, a: record('F32', [2, 1], 0, 8), b: record('BF16', [], 8, 10) }, 10),
+  'tensors-none': tensors({}),
+  'tensors-overlap': tensors({ a: record('I8', [4], 0, 4), b: record('I8', [4], 2, 6) }, 6),
+  'tensors-gap': tensors({ a: record('I8', [4], 0, 4), b: record('I8', [4], 6, 10) }, 10),
+  'tensors-wrap': tensors('{"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}}', 4),
+  'tensors-twice': tensors('{"a":{"dtype":"I8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"I8","shape":[0],"data_offsets":[0,0]}}'),
+  'tensors-header-max': bytes(['s', u64(2n ** 64n - 1n), '{}']),
+  'pieces-ok': pieces(trainer, message(3, u8(0x18), u8(0))),
+  'pieces-without-trainer': pieces(),
+  'pieces-cut': pieces(trainer).subarray(0, 20),
+  'pieces-charsmap': pieces(trainer, message(3, message(2, 'x'))),
+  'tokenizer-bytes': json('t', { model: bpe, pre_tokenizer: { type: 'ByteLevel' }, ...lists }),
+  'tokenizer-split': json('t', {
+    model: bpe, decoder: { type: 'ByteLevel' }, normalizer: { type: 'NFC' },
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, { type: 'ByteLevel' }] },
+    post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<s>' } }, { Sequence: { id: 'A' } }] }, ...lists,
+  }),
+  'tokenizer-pieces': json('t', {
+    model: { ...bpe, byte_fallback: true, unk_token: 'a' }, normalizer: { type: 'Prepend', prepend: '\u2581' },
+    pre_tokenizer: { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'first' }, ...lists,
+  }),
+  'config-llama3': config('llama', rope('llama3', { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 })),
+  'config-longrope': config('phi3', rope('longrope', { long_factor: [1, 2], short_factor: [1, 1] })),
+  'config-yarn': config('qwen2', rope('yarn', { attention_factor: 1 })),
+  'config-gemma': config('gemma3', { text_config: { model_type: 'gemma3_text', hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1 } }),
+  'config-gpt2': config('gpt2', { n_embd: 8, activation_function: 'gelu_new' }),
+  'config-neox': config('gpt_neox', { rotary_pct: 0.5, use_parallel_residual: false }),
+};
+
 function write(folder, seeds) {
   const to = join(import.meta.dirname, 'seeds', folder);
   mkdirSync(to, { recursive: true });
@@ -437,3 +494,4 @@ function write(folder, seeds) {
 write('gguf', gguf);
 write('model', hostileModels);
 write('state', states);
+write('import', imports);
