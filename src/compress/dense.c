@@ -6,7 +6,8 @@
 
 enum {
   PANEL = 4 * HB_TILE_COLS, /* rows of the factor found at once: whole tiles both ways */
-  MOST_DEPTH = 256          /* rows added at once; a strip of them stays in the first caches */
+  MOST_DEPTH = 256,         /* rows added at once */
+  GROUP = 4                 /* strips that a worker takes at once, and keeps in its cache */
 };
 
 /* ---- Strips ---- */
@@ -23,7 +24,7 @@ typedef struct strip_work {
   hb_tiles tiles;
   strips strips;
   uint32_t workers;
-  void (*body)(const struct strip_work *work, uint32_t strip);
+  void (*body)(const struct strip_work *work, uint32_t first, uint32_t end);
 
   double *matrix; /* [n][n] */
   const float *x; /* [depth] rows, `stride` apart, for hb_gram_add */
@@ -52,16 +53,17 @@ static uint32_t strip_width(const strips *s, uint32_t strip) {
   return left < HB_TILE_COLS ? left : HB_TILE_COLS;
 }
 
-/* Later strips are more work, so each worker takes every `workers`th. */
+/* Later groups of strips are more work, so each worker takes every `workers`th. */
 static void run_workers(void *context, uint32_t first, uint32_t end) {
   const strip_work *w = context;
   uint32_t count = strip_count(w->strips.n - w->strips.first);
   for (uint32_t worker = first; worker < end; worker++)
-    for (uint32_t s = worker; s < count; s += w->workers) w->body(w, s);
+    for (uint32_t s = worker * GROUP; s < count; s += w->workers * GROUP)
+      w->body(w, s, count - s < GROUP ? count : s + GROUP);
 }
 
-static void for_strips(const hb_parallel *parallel, strip_work *w,
-                       void (*body)(const strip_work *w, uint32_t strip)) {
+static void for_groups(const hb_parallel *parallel, strip_work *w,
+                       void (*body)(const strip_work *w, uint32_t first, uint32_t end)) {
   w->workers = parallel ? parallel->threads : 1;
   w->body = body;
   hb_divide(parallel, w->workers, run_workers, w);
@@ -84,34 +86,41 @@ static void run_cut_tile(tile_function *run, const hb_tile *tile, uint32_t rows,
     memcpy(tile->c + i * tile->c_stride, t.c + i * t.c_stride, cols * sizeof(double));
 }
 
-/* Updates the columns of a strip from row `first` down to the diagonal, and what tiles hold beyond
- * it. */
-static void update_strip(const strip_work *w, uint32_t strip, tile_function *run) {
+/* Updates the columns of strip `right` in the rows that strip `left`, which lies not right of it,
+ * stands for: down to the diagonal, and what tiles hold beyond it. */
+static void update_crossing(const strip_work *w, uint32_t left, uint32_t right,
+                            tile_function *run) {
   const strips *s = &w->strips;
-  uint32_t column = strip_column(s, strip), width = strip_width(s, strip);
-  uint32_t end = column + width;
-  for (uint32_t row = s->first; row < end; row += HB_TILE_ROWS) {
-    uint32_t from = row - s->first, left = end - row;
-    hb_tile t = {.a = strip_at(s, from / HB_TILE_COLS) + from % HB_TILE_COLS,
-                 .b = strip_at(s, strip),
-                 .c = w->matrix + (size_t)row * s->n + column,
+  uint32_t column = strip_column(s, right), width = strip_width(s, right);
+  uint32_t row = strip_column(s, left), rows = strip_width(s, left);
+  for (uint32_t i = 0; i < rows; i += HB_TILE_ROWS) {
+    hb_tile t = {.a = strip_at(s, left) + i,
+                 .b = strip_at(s, right),
+                 .c = w->matrix + (size_t)(row + i) * s->n + column,
                  .a_stride = HB_TILE_COLS,
                  .b_stride = HB_TILE_COLS,
                  .c_stride = s->n,
                  .count = s->depth};
-    if (left >= HB_TILE_ROWS && width == HB_TILE_COLS)
+    if (rows - i >= HB_TILE_ROWS && width == HB_TILE_COLS)
       run(&t);
     else
-      run_cut_tile(run, &t, left < HB_TILE_ROWS ? left : HB_TILE_ROWS, width);
+      run_cut_tile(run, &t, rows - i < HB_TILE_ROWS ? rows - i : HB_TILE_ROWS, width);
   }
 }
 
-static void add_strip(const strip_work *w, uint32_t strip) {
-  update_strip(w, strip, w->tiles.add);
+/* Each strip above meets all strips of the group while it is in the cache. */
+static void update_group(const strip_work *w, uint32_t first, uint32_t end, tile_function *run) {
+  for (uint32_t left = 0; left < end; left++)
+    for (uint32_t right = left > first ? left : first; right < end; right++)
+      update_crossing(w, left, right, run);
 }
 
-static void subtract_strip(const strip_work *w, uint32_t strip) {
-  update_strip(w, strip, w->tiles.subtract);
+static void add_group(const strip_work *w, uint32_t first, uint32_t end) {
+  update_group(w, first, end, w->tiles.add);
+}
+
+static void subtract_group(const strip_work *w, uint32_t first, uint32_t end) {
+  update_group(w, first, end, w->tiles.subtract);
 }
 
 /* ---- Gram matrices ---- */
@@ -126,6 +135,10 @@ static void widen_strip(const strip_work *w, uint32_t strip) {
   }
 }
 
+static void widen_group(const strip_work *w, uint32_t first, uint32_t end) {
+  for (uint32_t strip = first; strip < end; strip++) widen_strip(w, strip);
+}
+
 hb_status hb_gram_add(const hb_allocator *allocator, const hb_parallel *parallel, double *gram,
                       uint32_t n, const float *x, size_t stride, uint32_t count, hb_error *error) {
   uint64_t bytes = strips_bytes(n, count < MOST_DEPTH ? count : MOST_DEPTH);
@@ -136,8 +149,8 @@ hb_status hb_gram_add(const hb_allocator *allocator, const hb_parallel *parallel
                    (uint64_t)n);
   for (uint32_t row = 0; row < count; row += w.strips.depth) {
     w.strips.depth = count - row < MOST_DEPTH ? count - row : MOST_DEPTH;
-    for_strips(parallel, &w, widen_strip);
-    for_strips(parallel, &w, add_strip);
+    for_groups(parallel, &w, widen_group);
+    for_groups(parallel, &w, add_group);
     w.x += w.strips.depth * stride;
   }
   hb_release(allocator, w.strips.data, bytes);
@@ -226,6 +239,10 @@ static void solve_strip(const strip_work *w, uint32_t strip) {
   }
 }
 
+static void solve_group(const strip_work *w, uint32_t first, uint32_t end) {
+  for (uint32_t strip = first; strip < end; strip++) solve_strip(w, strip);
+}
+
 static uint32_t factor(const hb_parallel *parallel, strip_work *w) {
   strips *s = &w->strips;
   for (uint32_t row = 0; row < s->n; row += PANEL) {
@@ -235,8 +252,8 @@ static uint32_t factor(const hb_parallel *parallel, strip_work *w) {
     if (q.found < q.size) return row + q.found;
     s->first = row + q.size;
     if (s->first == s->n) break;
-    for_strips(parallel, w, solve_strip);
-    for_strips(parallel, w, subtract_strip);
+    for_groups(parallel, w, solve_group);
+    for_groups(parallel, w, subtract_group);
   }
   return s->n;
 }
