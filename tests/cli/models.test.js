@@ -353,7 +353,7 @@ test('files that are not there, folders and shards are named', (t) => {
   const folder = temporaryFolder(t);
   const missing = path.join(folder, 'missing.gguf');
   assert.match(halfbyte(['run', '-m', missing]).err, /cannot open .*missing\.gguf: No such file/);
-  assert.match(halfbyte(['inspect', folder]).err, /directory/);
+  assert.match(halfbyte(['inspect', folder]).err, /the folder has no config\.json/);
   const second = halfbyte(['inspect', path.join(folder, 'model-00002-of-00003.gguf')]);
   assert.equal(second.code, 1);
   assert.match(second.err, /file 2 of a split model/);

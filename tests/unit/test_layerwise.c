@@ -1,0 +1,172 @@
+/* Quantizing with calibration text: what methods gain, what they leave as it was, and that results
+ * depend on nothing but the arguments. */
+#include "model/model.h"
+#include "quantized.h"
+
+#define MODEL "models/tales-5.8m/tales-5.8m-f32.gguf"
+#define SMALL "vectors/quant/f32.gguf" /* random weights */
+enum { SAMPLES = 8, LENGTH = 64, SCORED = 64 };
+
+/* Tokens of the calibration text, and behind them others to look at results with. */
+static hb_token tokens[SAMPLES * LENGTH + SCORED];
+
+static void read_tokens(const gguf_file *from) {
+  size_t size, count;
+  hb_model *model;
+  hb_error error;
+  uint8_t *text = read_shared("text/tales-calibration.txt", &size);
+  if (load_bytes(from->bytes, from->size, hb_isa_best(), &model, &error) != HB_OK)
+    fail_msg("%s", error.message);
+  hb_token *all = malloc(20000 * sizeof *all);
+  hb_string start = {(char *)text, 16000};
+  assert_int_equal(
+      hb_tokenize(hb_model_tokenizer(model), start, 0, NULL, all, 20000, &count, &error), HB_OK);
+  assert_true(count >= sizeof tokens / sizeof *tokens);
+  memcpy(tokens, all, sizeof tokens);
+  free(all);
+  free(text);
+  hb_model_destroy(model);
+}
+
+/* For the small model of 512 tokens, which has no words. */
+static void draw_tokens(void) {
+  uint32_t x = 1;
+  for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+    x = x * 1664525u + 1013904223u;
+    tokens[i] = (hb_token)(x >> 23);
+  }
+}
+
+static gguf_file calibrated(const gguf_file *from, const char *type, const char *method,
+                            const hb_parallel *parallel) {
+  return quantized(from, &(hb_quantize_options){.parallel = parallel,
+                                                .type = type,
+                                                .method = method,
+                                                .calibration = tokens,
+                                                .calibration_samples = SAMPLES,
+                                                .calibration_length = LENGTH});
+}
+
+/* Logits [SCORED][vocabulary] of the tokens behind the calibration's, from malloc. */
+static float *logits_of(const gguf_file *file, size_t *vocabulary) {
+  hb_model *model;
+  hb_session *session;
+  hb_error error;
+  hb_model_info info;
+  if (load_bytes(file->bytes, file->size, hb_isa_best(), &model, &error) != HB_OK)
+    fail_msg("%s", error.message);
+  hb_model_get_info(model, &info);
+  *vocabulary = info.vocabulary;
+  hb_session_options options = {.context_length = SCORED, .logit_rows = SCORED, .kv = HB_KV_F32};
+  assert_int_equal(hb_session_create(model, &options, &session, &error), HB_OK);
+  hb_row rows[SCORED];
+  for (size_t i = 0; i < SCORED; i++) rows[i] = (hb_row){session, tokens[SAMPLES * LENGTH + i], 1};
+  assert_int_equal(hb_step(session, rows, SCORED, &error), HB_OK);
+  float *out = malloc(SCORED * info.vocabulary * sizeof *out);
+  for (size_t i = 0; i < SCORED; i++)
+    memcpy(out + i * info.vocabulary, hb_session_logits(session, i), info.vocabulary * 4);
+  hb_session_destroy(session);
+  hb_model_destroy(model);
+  return out;
+}
+
+/* Mean squared difference of two files' logits, over the mean square of the first's. */
+static double distance(const gguf_file *a, const gguf_file *b) {
+  size_t vocabulary;
+  float *x = logits_of(a, &vocabulary), *y = logits_of(b, &vocabulary);
+  double differences = 0, squares = 0;
+  for (size_t i = 0; i < SCORED * vocabulary; i++) {
+    differences += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+    squares += (double)x[i] * x[i];
+  }
+  free(x);
+  free(y);
+  return differences / squares;
+}
+
+static void calibration_brings_the_logits_closer(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL);
+  read_tokens(&from);
+  gguf_file plain = quantized(&from, &(hb_quantize_options){.type = "q4_0"});
+  double worst = distance(&from, &plain);
+  static const char *const methods[] = {"imatrix", "gptq"};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    gguf_file better = calibrated(&from, "q4_0", methods[i], NULL);
+    double got = distance(&from, &better);
+    if (!(got < worst)) fail_msg("%s: %g, rtn: %g", methods[i], got, worst);
+    gguf_file_close(&better);
+  }
+  gguf_file_close(&plain);
+  gguf_file_close(&from);
+}
+
+static bool differs(const gguf_file *a, const gguf_file *b, const char *name) {
+  const hb_tensor *x = hb_gguf_tensor(a->gguf, name), *y = hb_gguf_tensor(b->gguf, name);
+  assert_int_equal(x->bytes, y->bytes);
+  return memcmp(gguf_file_data(a, x), gguf_file_data(b, y), (size_t)x->bytes) != 0;
+}
+
+/* What scales make larger in one place they make smaller in another: a mistake in either would
+ * change logits by more than rounding to 8 bits, which is what remains. */
+static void awq_scales_inputs_and_leaves_the_function_as_it_was(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  draw_tokens();
+  gguf_file plain = quantized(&from, &(hb_quantize_options){.type = "q8_0"});
+  gguf_file scaled = calibrated(&from, "q8_0", "awq+rtn", NULL);
+  assert_true(distance(&from, &scaled) < 2 * distance(&from, &plain));
+  assert_true(differs(&from, &scaled, "blk.0.attn_norm.weight"));
+  assert_true(differs(&from, &scaled, "blk.0.ffn_norm.weight"));
+  assert_true(differs(&plain, &scaled, "blk.0.attn_v.weight"));
+  assert_true(differs(&plain, &scaled, "blk.0.ffn_up.weight"));
+  gguf_file_close(&plain);
+  gguf_file_close(&scaled);
+  gguf_file_close(&from);
+}
+
+static void threads_do_not_change_a_byte(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  draw_tokens();
+  hb_threads *threads;
+  hb_error error;
+  assert_int_equal(hb_threads_create(3, &threads, &error), HB_OK);
+  gguf_file alone = calibrated(&from, "q4_0", "awq+gptq", NULL);
+  gguf_file together = calibrated(&from, "q4_0", "awq+gptq", hb_threads_parallel(threads));
+  assert_int_equal(alone.size, together.size);
+  assert_memory_equal(alone.bytes, together.bytes, alone.size);
+  hb_threads_destroy(threads);
+  gguf_file_close(&alone);
+  gguf_file_close(&together);
+  gguf_file_close(&from);
+}
+
+static void methods_that_calibrate_refuse_to_go_without_text(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  bytes to = {0};
+  hb_error error;
+  hb_quantize_options options = {.type = "q4_0", .method = "gptq"};
+  assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
+  assert_non_null(strstr(error.message, "method gptq needs text to calibrate with"));
+  options.method = "awq+best";
+  assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
+  assert_non_null(strstr(error.message, "unknown method best"));
+  assert_int_equal(to.size, 0);
+  gguf_file_close(&from);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(calibration_brings_the_logits_closer),
+      cmocka_unit_test(awq_scales_inputs_and_leaves_the_function_as_it_was),
+      cmocka_unit_test(threads_do_not_change_a_byte),
+      cmocka_unit_test(methods_that_calibrate_refuse_to_go_without_text),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
