@@ -136,6 +136,19 @@ for (const browserKind of BROWSERS)
       assert.equal(other.requests(), 0);
     });
 
+    test('follow a redirect to another origin, and tell it no Authorization', async () => {
+      server.fault = () => ({ redirect: other.url });
+      other.headers = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': '*' };
+      other.elsewhere = ({ method }, response) =>
+        method === 'OPTIONS' && Boolean(response.writeHead(204, other.headers).end());
+      const headers = { Authorization: 'Bearer secret' };
+      const { logits } = await outcomeIn(page, server.url, { headers, sha256, cache: true });
+      assert.deepEqual(logits, expected);
+      const sent = (log) => log.filter(({ headers }) => headers.authorization).length;
+      assert.ok(sent(server.log) > 0);
+      assert.equal(sent(other.log), 0);
+    });
+
     test('go on where a closed tab left them', async () => {
       server.fault = (_, n) => (n >= 2 ? { hold: new Promise(() => {}) } : undefined);
       const first = await openPage();

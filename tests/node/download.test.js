@@ -8,7 +8,9 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { openEntry } from '../../web/cache/entry.js';
 import { CHUNK } from '../../web/cache/manifest.js';
 import { openStore } from '../../web/cache/store.js';
+import { Chunks } from '../../web/download/chunks.js';
 import { openDownload } from '../../web/download/download.js';
+import { Filling } from '../../web/download/filling.js';
 import { Restart } from '../../web/download/restart.js';
 import { PATIENCE, retryAfter } from '../../web/download/retry.js';
 import { IntegrityError, NetworkError, QuotaError } from '../../web/index.js';
@@ -164,6 +166,36 @@ describe('a download', () => {
       assert.equal(plain.requests() - requests, kept ? 0 : 1);
       await plain.close();
     }
+  });
+
+  test('waits for a chunk that the only connection is yet to bring', async () => {
+    const entry = await openEntry(store, server.url);
+    await entry.begin({ url: server.url, size: 2 * CHUNK });
+    let reached;
+    const between = new Promise((resolve) => (reached = resolve));
+    const stream = {
+      at: 0,
+      open: async () => {},
+      next: async () => {
+        if (stream.at === 2 * CHUNK) return undefined;
+        if (stream.at === CHUNK) await new Promise(reached); // hands out what ends the waiting
+        return FILE.subarray(stream.at, (stream.at += CHUNK));
+      },
+      close: () => {},
+    };
+    const filling = new Filling(entry, { ranges: false, stream: () => stream }, 3);
+    let asked = 0;
+    const fill = async () => {
+      assert.ok(++asked < 10, 'it is asked for again and again');
+      filling.start();
+    };
+    const chunks = new Chunks(entry, filling, fill, new AbortController().signal);
+    assert.equal(await chunks.available(0), CHUNK);
+    const goOn = await between;
+    const [length] = await Promise.all([chunks.available(CHUNK), new Promise(setImmediate).then(goOn)]);
+    assert.equal(length, CHUNK);
+    await filling.settled();
+    await entry.close();
   });
 
   test('waits as long as Retry-After says', async () => {

@@ -43,8 +43,8 @@ export class Chunks {
       if (state === STATE.kept && (this.#checked === index || (await this.#check(index))))
         return ready;
       if (state === STATE.done || (filling.mayFollow(index) && ready > 0)) return ready;
-      if (state === STATE.kept || state === STATE.missing) await this.#fill();
-      else await filling.changed();
+      if (state !== STATE.busy) await this.#fill();
+      if (filling.comes(index)) await filling.changed();
     }
   }
 

@@ -84,6 +84,17 @@ export class Filling {
     return this.states[index] === STATE.busy && !this.#expected.has(index);
   }
 
+  /**
+   * Whether the chunk is under way, or will be once a connection has done with others: without
+   * ranges the only one brings them all.
+   * @param {number} index
+   */
+  comes(index) {
+    const state = this.states[index];
+    if (this.#stopped) return false;
+    return state === STATE.busy || (state === STATE.missing && this.#active > 0);
+  }
+
   /** Ends when something about the chunks has changed. @returns {Promise<void>} */
   changed() {
     return new Promise((resolve) => this.#waiting.push(resolve));
