@@ -41,6 +41,7 @@ bool hb_host_is_folder(const char *path);
 typedef struct hb_host_source {
   void (*close)(void *context);
   bool (*includes)(const void *context, const char *path);
+  void (*forget)(const void *context); /* lets what was read leave memory; NULL: does nothing */
 } hb_host_source;
 
 #endif

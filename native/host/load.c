@@ -70,9 +70,11 @@ static hb_status feed_files(load_job *job, const shard_set *set, char *name, hb_
 /* ---- Folders, which are read as the one GGUF file that they stand for ---- */
 
 #define PIECE ((size_t)1 << 20)
+#define REMEMBERED (64 * PIECE) /* that may stay in memory though it was read */
 
 static hb_status feed_source(load_job *job, const hb_source *source, uint8_t *piece,
                              hb_error *error) {
+  const hb_host_source *host = source->context;
   uint64_t start = hb_gguf_shard_data_start(source->gguf, 0);
   job->total = start + hb_gguf_data_bytes(source->gguf);
   HB_TRY(hb_loader_begin_file(job->loader, job->total, error));
@@ -82,6 +84,7 @@ static hb_status feed_source(load_job *job, const hb_source *source, uint8_t *pi
     HB_TRY(source->read(source->context, 0, job->done, piece, count, error));
     HB_TRY(hb_loader_feed(job->loader, piece, count, error));
     job->done += count;
+    if (job->done % REMEMBERED == 0 && host->forget) host->forget(host);
     const hb_file_progress *p = job->progress;
     if (p && p->report && p->report(p->context, job->done, job->total))
       return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "loading was stopped");

@@ -71,7 +71,7 @@ static hb_status open_gguf(const char *path, hb_source *out, hb_error *error) {
   files *f = calloc(1, sizeof *f + set.count * sizeof f->file[0]);
   hb_status status = HB_MEMORY;
   if (f) {
-    f->source = (hb_host_source){close_files, is_one_of_files};
+    f->source = (hb_host_source){close_files, is_one_of_files, NULL};
     f->path = hb_host_copy_text(path);
     f->name = malloc(set.name_capacity);
   }

@@ -303,6 +303,12 @@ static bool includes(const void *context, const char *path) {
   return found;
 }
 
+static void forget(const void *context) {
+  const folder *f = context;
+  for (uint32_t i = 0; i < f->files.count; i++)
+    if (f->files.files[i].mapped) hb_host_forget(&f->files.files[i], 0, f->files.files[i].size);
+}
+
 static void close_folder(void *context) {
   folder *f = context;
   if (!f) return;
@@ -333,7 +339,7 @@ hb_status hb_folder_open(const char *path, hb_source *out, hb_error *error) {
   if (f) f->path = hb_host_copy_text(path);
   hb_status status = HB_MEMORY;
   if (f && f->path) {
-    f->source = (hb_host_source){close_folder, includes};
+    f->source = (hb_host_source){close_folder, includes, forget};
     status = hb_host_name_path(error, path, open_model(f, error));
   } else {
     hb_fail(error, status, HB_NO_OFFSET, "no memory to open %s", hb_host_short_path(path));
