@@ -31,7 +31,7 @@ static const known table[] = {
     {"split " CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"
      "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES "\nbytes\n",
      "qwen35", NULL},
-    {CASED("", "\\p{N}"), NULL, "tekken"},
+    {CASED("", "\\p{N}"), "tekken", "tekken"},
     {CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), "gpt-4o", NULL},
     {"split [\\r\\n]\nsplit \\s?\\p{L}+\nsplit \\s?\\p{P}+\n"
      u8"split [\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+\ndigits\nbytes\n",
@@ -67,6 +67,13 @@ static bool is_called(hb_item object, const char *member, const char *name) {
          hb_string_equal(text, hb_string_of(name));
 }
 
+/* Matches are words, and so is what lies between; or what lies between is dropped, which is nothing
+ * with the patterns that are used so. */
+static bool keeps_matches(hb_item split) {
+  bool inverted = flag(split, "invert", false);
+  return is_called(split, "behavior", inverted ? "Removed" : "Isolated");
+}
+
 static void add_stage(stages *s, hb_item stage) {
   hb_string nothing = {"", 0}, pattern;
   if (is_called(stage, "type", "ByteLevel")) {
@@ -74,8 +81,7 @@ static void add_stage(stages *s, hb_item stage) {
     add(s, flag(stage, "use_regex", true) ? "words" : "bytes", nothing);
   } else if (is_called(stage, "type", "Digits") && flag(stage, "individual_digits", false)) {
     add(s, "digits", nothing);
-  } else if (is_called(stage, "type", "Split") && is_called(stage, "behavior", "Isolated") &&
-             !flag(stage, "invert", false) &&
+  } else if (is_called(stage, "type", "Split") && keeps_matches(stage) &&
              hb_json_string(hb_json_get(hb_json_get(stage, "pattern"), "Regex"), &pattern)) {
     add(s, "split ", pattern);
   } else {

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The score of tokens that no merge may lead to, as llama.cpp has it. */
-#define NEVER (-1000.0f)
+/* Scores of tokens that no merge leads to, as llama.cpp has them. */
+#define ADDED_SCORE (-1000.0f)
+#define UNUSED_SCORE (-10000.0f)
 
 hb_status hb_vocabulary_create(uint32_t count, hb_vocabulary *out, hb_error *error) {
   *out = (hb_vocabulary){.count = count,
@@ -40,7 +41,7 @@ uint64_t hb_vocabulary_find(const hb_vocabulary *v, hb_string text) {
 void hb_vocabulary_add(hb_vocabulary *v, uint64_t id, hb_string text, bool special) {
   if (id >= v->count) return;
   v->text[id] = text;
-  v->score[id] = NEVER;
+  v->score[id] = ADDED_SCORE;
   /* The unknown token keeps its type, which says more. */
   if (v->type[id] == HB_TOKEN_TYPE_UNKNOWN) return;
   v->type[id] = special ? HB_TOKEN_TYPE_CONTROL : HB_TOKEN_TYPE_USER;
@@ -116,7 +117,7 @@ static hb_status write_tokens(const hb_vocabulary *v, bool pieces, hb_gguf_write
 
 static hb_status write_scores(const hb_vocabulary *v, hb_gguf_writer *w, hb_error *error) {
   for (uint32_t i = 0; i < v->count; i++)
-    if (v->type[i] == HB_TOKEN_TYPE_NONE) v->score[i] = NEVER;
+    if (v->type[i] == HB_TOKEN_TYPE_NONE) v->score[i] = UNUSED_SCORE;
   return hb_gguf_writer_set_array(w, KEY "scores", HB_VALUE_F32, v->score, v->count, error);
 }
 

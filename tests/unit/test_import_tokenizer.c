@@ -326,54 +326,6 @@ static void neox_is_as_its_file_says(void **state) {
 
 /* ---- SentencePiece ---- */
 
-static void put_varint(text *t, uint64_t x) {
-  for (; x >= 0x80; x >>= 7) put(t, &(char){(char)(x | 0x80)}, 1);
-  put(t, &(char){(char)x}, 1);
-}
-
-static void put_number(text *t, uint32_t field, uint64_t x) {
-  put_varint(t, field << 3);
-  put_varint(t, x);
-}
-
-static void put_message(text *t, uint32_t field, text *message) {
-  put_varint(t, field << 3 | 2);
-  put_varint(t, message->size);
-  put(t, message->data ? message->data : "", message->size);
-  free(message->data);
-  *message = (text){0};
-}
-
-static const uint8_t *scores_of(const vocabulary *v) {
-  return hb_gguf_value(v->file.gguf, KEY "scores")->data;
-}
-
-/* A tokenizer.model with those pieces. Protocol Buffers leave out what is 0 or usual. */
-static void write_pieces(const test_folder *f, const vocabulary *v) {
-  text model = {0}, message = {0};
-  for (uint32_t i = 0; i < v->count; i++) {
-    put_varint(&message, 1 << 3 | 2);
-    put_varint(&message, v->text[i].length);
-    put(&message, v->text[i].data, v->text[i].length);
-    put_varint(&message, 2 << 3 | 5);
-    put(&message, (const char *)scores_of(v) + 4 * (size_t)i, 4);
-    if (type_of(v, i) != NORMAL) put_number(&message, 3, type_of(v, i));
-    put_message(&model, 1, &message);
-  }
-  put_number(&message, 3, 2); /* BPE */
-  put_number(&message, 35, 1);
-  put_number(&message, 43, UINT64_MAX); /* no padding: -1 */
-  put_message(&model, 2, &message);
-  put_varint(&message, 1 << 3 | 2);
-  put_varint(&message, 8);
-  print(&message, "identity");
-  put_number(&message, 3, 1);
-  put_number(&message, 4, 0);
-  put_number(&message, 5, 1);
-  put_message(&model, 3, &message);
-  write_text(&model, f, "tokenizer.model");
-}
-
 static void pieces_come_back(void **state) {
   (void)state;
   NEED_SHARED("vectors/tokenizer/llama-spm.gguf");
@@ -396,6 +348,49 @@ static void pieces_come_back(void **state) {
   hb_source_close(&source);
   folder_destroy(&folder);
   close_vocabulary(&v);
+}
+
+/* Phi-3's is Llama's with tokens of its own, most of which are in no tokenizer.model. */
+static void phi3_is_llama_with_more_tokens(void **state) {
+  (void)state;
+  NEED_SHARED("vectors/tokenizer/phi-3.gguf");
+  vocabulary llama = open_vocabulary("llama-spm"), phi3 = open_vocabulary("phi-3");
+  test_folder folder;
+  text t = {0};
+  folder_create(&folder);
+  write_pieces(&folder, &llama);
+  write_tiny_model(&folder, phi3.count, "");
+  print(&t, "{\"eos_token\":\"<|endoftext|>\",\"pad_token\":\"<|endoftext|>\","
+            "\"added_tokens_decoder\":{");
+  for (uint32_t i = 0, count = 0; i < phi3.count; i++) {
+    char line[64];
+    if (is_gap(&phi3, i) || (type_of(&phi3, i) != CONTROL && type_of(&phi3, i) != USER)) continue;
+    snprintf(line, sizeof line, "%s\"%u\":{\"special\":%s,\"content\":", count++ ? "," : "", i,
+             type_of(&phi3, i) == CONTROL ? "true" : "false");
+    print(&t, line);
+    print_quoted(&t, phi3.text[i]);
+    print(&t, "}");
+  }
+  print(&t, "}}");
+  write_text(&t, &folder, "tokenizer_config.json");
+  hb_source source = source_of(folder.path);
+  /* The reference lets the unknown token become a control token. */
+  uint8_t *types = malloc(4 * (size_t)phi3.count);
+  memcpy(types, phi3.type, 4 * (size_t)phi3.count);
+  types[0] = UNKNOWN;
+  phi3.type = types;
+  expect_tokens(source.gguf, &phi3);
+  assert_memory_equal(hb_gguf_value(source.gguf, KEY "scores")->data, scores_of(&phi3),
+                      4 * (size_t)phi3.count);
+  expect_number(source.gguf, KEY "bos_token_id", 1);
+  expect_number(source.gguf, KEY "eos_token_id", 32000);
+  expect_number(source.gguf, KEY "padding_token_id", 32000);
+  expect_cuts(source.gguf, "phi-3");
+  free(types);
+  hb_source_close(&source);
+  folder_destroy(&folder);
+  close_vocabulary(&llama);
+  close_vocabulary(&phi3);
 }
 
 /* What the folder's smaller files say about tokens. */
@@ -566,6 +561,7 @@ int main(void) {
       cmocka_unit_test(deepseek_coder_comes_back),
       cmocka_unit_test(neox_is_as_its_file_says),
       cmocka_unit_test(pieces_come_back),
+      cmocka_unit_test(phi3_is_llama_with_more_tokens),
       cmocka_unit_test(special_tokens_get_their_roles),
       cmocka_unit_test(pieces_of_a_tokenizer_json_cut_alike),
   };

@@ -117,4 +117,54 @@ static inline bool is_gap(const vocabulary *v, uint32_t i) {
 
 enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER = 4, UNUSED = 5 };
 
+/* ---- tokenizer.model ---- */
+
+static inline void put_varint(text *t, uint64_t x) {
+  for (; x >= 0x80; x >>= 7) put(t, &(char){(char)(x | 0x80)}, 1);
+  put(t, &(char){(char)x}, 1);
+}
+
+static inline void put_number(text *t, uint32_t field, uint64_t x) {
+  put_varint(t, field << 3);
+  put_varint(t, x);
+}
+
+static inline void put_message(text *t, uint32_t field, text *message) {
+  put_varint(t, field << 3 | 2);
+  put_varint(t, message->size);
+  put(t, message->data ? message->data : "", message->size);
+  free(message->data);
+  *message = (text){0};
+}
+
+static inline const uint8_t *scores_of(const vocabulary *v) {
+  return hb_gguf_value(v->file.gguf, KEY "scores")->data;
+}
+
+/* A tokenizer.model with those pieces. Protocol Buffers leave out what is 0 or usual. */
+static inline void write_pieces(const test_folder *f, const vocabulary *v) {
+  text model = {0}, message = {0};
+  for (uint32_t i = 0; i < v->count; i++) {
+    put_varint(&message, 1 << 3 | 2);
+    put_varint(&message, v->text[i].length);
+    put(&message, v->text[i].data, v->text[i].length);
+    put_varint(&message, 2 << 3 | 5);
+    put(&message, (const char *)scores_of(v) + 4 * (size_t)i, 4);
+    if (type_of(v, i) != NORMAL) put_number(&message, 3, type_of(v, i));
+    put_message(&model, 1, &message);
+  }
+  put_number(&message, 3, 2); /* BPE */
+  put_number(&message, 35, 1);
+  put_number(&message, 43, UINT64_MAX); /* no padding: -1 */
+  put_message(&model, 2, &message);
+  put_varint(&message, 1 << 3 | 2);
+  put_varint(&message, 8);
+  print(&message, "identity");
+  put_number(&message, 3, 1);
+  put_number(&message, 4, 0);
+  put_number(&message, 5, 1);
+  put_message(&model, 3, &message);
+  write_text(&model, f, "tokenizer.model");
+}
+
 #endif
