@@ -71,8 +71,9 @@ static int convert_source(const hb_source *source, const cli_options *options) {
 
 static int convert(const cli_options *options) {
   hb_type type = HB_TYPE_F32;
-  if (options->type) hb_type_from_name((hb_string){options->type, strlen(options->type)}, &type);
-  if (type != HB_TYPE_F32 && type != HB_TYPE_F16 && type != HB_TYPE_BF16)
+  bool known = !options->type ||
+               hb_type_from_name((hb_string){options->type, strlen(options->type)}, &type) == HB_OK;
+  if (!known || (type != HB_TYPE_F32 && type != HB_TYPE_F16 && type != HB_TYPE_BF16))
     return cli_fail("convert writes f32, f16 or bf16; halfbyte quantize writes other types");
   hb_source source;
   hb_error error;

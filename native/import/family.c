@@ -25,12 +25,12 @@ static const hb_rule llama_rules[] = {
     {"layers.#.mlp.down_proj.weight", HB_WEIGHT_DOWN},
     {"layers.#.self_attn.rotary_emb.inv_freq", HB_RULE_DROPPED},
     {"rotary_emb.inv_freq", HB_RULE_DROPPED},
-    {NULL, HB_RULE_END},
+    {NULL, 0},
 };
 
 static const hb_rule one_norm_before[] = {
     {"layers.#.post_attention_layernorm.weight", HB_WEIGHT_FFN_NORM},
-    {NULL, HB_RULE_END},
+    {NULL, 0},
 };
 
 static const hb_rule gemma_rules[] = {
@@ -39,7 +39,7 @@ static const hb_rule gemma_rules[] = {
     {"layers.#.post_feedforward_layernorm.weight", HB_WEIGHT_POST_FFN_NORM},
     {"vision_tower.*", HB_RULE_DROPPED}, /* of a model that also sees, the part that reads */
     {"multi_modal_projector.*", HB_RULE_DROPPED},
-    {NULL, HB_RULE_END},
+    {NULL, 0},
 };
 
 static const hb_rule gpt2_rules[] = {
@@ -62,7 +62,7 @@ static const hb_rule gpt2_rules[] = {
     {"h.#.mlp.c_proj.bias", HB_WEIGHT_DOWN_BIAS},
     {"h.#.attn.bias", HB_RULE_DROPPED}, /* the causal mask */
     {"h.#.attn.masked_bias", HB_RULE_DROPPED},
-    {NULL, HB_RULE_END},
+    {NULL, 0},
 };
 
 static const hb_rule gptneox_rules[] = {
@@ -85,7 +85,7 @@ static const hb_rule gptneox_rules[] = {
     {"layers.#.attention.bias", HB_RULE_DROPPED},
     {"layers.#.attention.masked_bias", HB_RULE_DROPPED},
     {"layers.#.attention.rotary_emb.inv_freq", HB_RULE_DROPPED},
-    {NULL, HB_RULE_END},
+    {NULL, 0},
 };
 
 /* ---- The table ---- */

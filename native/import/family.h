@@ -7,7 +7,6 @@
 
 /* Where a tensor goes: a weight, or nowhere. */
 #define HB_RULE_DROPPED (-1)
-#define HB_RULE_END (-2)
 
 typedef struct hb_rule {
   const char *name; /* '#' stands for a layer's number, '*' at the end for anything */
@@ -26,7 +25,7 @@ typedef struct hb_family {
   bool tied;           /* unless tie_word_embeddings says otherwise */
   bool partial_rope;   /* may rotate a part of each head */
   const char *activations;
-  /* What counts where config.json is silent; 0: it must not be, or stated beside. */
+  /* What counts where config.json is silent; 0: it must not be, unless it says so here. */
   uint32_t head_size;       /* 0: even shares of the width */
   uint32_t heads, kv_heads; /* kv_heads 0: as many as heads */
   uint32_t context, vocabulary;

@@ -106,7 +106,7 @@ static hb_status read_vocabulary(const folder *f, const text_files *t, hb_vocabu
   return status == HB_OK ? hb_special_read(&files, v, error) : status;
 }
 
-/* The template that is called "default", or the only one. */
+/* A template, or the one of several that is called "default". */
 static bool named_template(hb_item item, hb_string *out) {
   if (hb_json_string(item, out)) return true;
   for (hb_json_walk w = hb_json_begin(item); hb_json_step(&w);) {
@@ -124,6 +124,8 @@ static hb_status write_template(const text_files *t, hb_gguf_writer *w, hb_error
       !named_template(hb_json_get(hb_json_root(&t->template_file), "chat_template"), &text) &&
       !named_template(hb_json_get(hb_json_root(&t->tokenizer_config), "chat_template"), &text))
     return HB_OK;
+  if (!hb_is_utf8(text))
+    return hb_fail(error, HB_FORMAT, HB_NO_OFFSET, "chat_template.jinja is not UTF-8");
   return hb_gguf_writer_set_string(w, "tokenizer.chat_template", text, error);
 }
 

@@ -59,6 +59,15 @@ static bool take_word(parser *p, const char *word) {
 
 /* ---- Strings ---- */
 
+bool hb_is_utf8(hb_string text) {
+  uint32_t decoded;
+  for (size_t at = 0; at < text.length;) {
+    at += hb_utf8_decode(text.data + at, text.length - at, &decoded);
+    if (decoded == HB_NOT_UNICODE) return false;
+  }
+  return true;
+}
+
 static bool four_hex_digits(parser *p, uint32_t *out) {
   *out = 0;
   for (int i = 0; i < 4; i++) {

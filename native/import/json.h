@@ -38,6 +38,9 @@ hb_status hb_json_parse(char *text, size_t size, hb_json *out, hb_error *error);
 hb_status hb_json_open(const char *path, hb_json *out, hb_error *error);
 void hb_json_close(hb_json *json);
 
+/* Whether a text from elsewhere is what a string of a JSON must be. */
+bool hb_is_utf8(hb_string text);
+
 /* ---- Looking into it ---- */
 
 /* A value, or none: `in` is NULL. */

@@ -7,7 +7,6 @@
  *   3 normalizer_spec { 2 precompiled_charsmap, 3 add_dummy_prefix, 5 escape_whitespaces } */
 #include "import/vocabulary.h"
 #include "base/half.h"
-#include "token/unicode.h"
 
 /* ---- The wire format ---- */
 
@@ -82,15 +81,6 @@ static hb_status refuse(const reader *r, const char *what) {
   return hb_fail(r->error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s", what);
 }
 
-static bool is_utf8(hb_string text) {
-  uint32_t code_point;
-  for (size_t at = 0; at < text.length;) {
-    at += hb_utf8_decode(text.data + at, text.length - at, &code_point);
-    if (code_point == HB_NOT_UNICODE) return false;
-  }
-  return true;
-}
-
 static hb_status read_piece(reader *r, wire w) {
   uint32_t id = r->pieces++;
   hb_string text = {"", 0};
@@ -109,7 +99,7 @@ static hb_status read_piece(reader *r, wire w) {
   if (id >= r->v->count)
     return hb_fail(r->error, HB_MODEL, HB_NO_OFFSET,
                    "there are more pieces than the embedding has rows, %u", (uint64_t)r->v->count);
-  if (type < HB_TOKEN_TYPE_NORMAL || type > HB_TOKEN_TYPE_BYTE || !is_utf8(text))
+  if (type < HB_TOKEN_TYPE_NORMAL || type > HB_TOKEN_TYPE_BYTE || !hb_is_utf8(text))
     return hb_fail(r->error, HB_FORMAT, HB_NO_OFFSET, "piece %u has an unknown type or no UTF-8",
                    (uint64_t)id);
   r->v->text[id] = text;

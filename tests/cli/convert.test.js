@@ -37,9 +37,11 @@ test('convert --type rounds the matrices and leaves the vectors', whole, (t) => 
     assert.match(out, new RegExp(`${type.toUpperCase()} +256 x 4096 .* token_embd.weight`));
     assert.match(out, /F32 +256 .* output_norm.weight/);
   }
-  const { code, err } = halfbyte(['convert', shared(folder), file, '--type', 'q4_0']);
-  assert.equal(code, 1);
-  assert.match(err, /convert writes f32, f16 or bf16; halfbyte quantize writes/);
+  for (const type of ['q4_0', 'f17']) {
+    const { code, err } = halfbyte(['convert', shared(folder), file, '--type', type]);
+    assert.equal(code, 1);
+    assert.match(err, /convert writes f32, f16 or bf16; halfbyte quantize writes/);
+  }
 });
 
 test('quantize takes a folder and writes what it writes for its GGUF', whole, (t) => {

@@ -531,6 +531,8 @@ static void tokenizers_that_do_not_suit_are_refused(void **state) {
     expect_refusal(&f, cases[i].status, cases[i].says);
   }
   folder_remove(&f, "tokenizer.json");
+  folder_text(&f, "chat_template.jinja", "{{ \xff }}");
+  expect_refusal(&f, HB_FORMAT, "chat_template.jinja is not UTF-8");
   folder_text(&f, "tokenizer.model", "IQ== 0\nIg== 1\n"); /* another format of that name */
   expect_refusal(&f, HB_FORMAT, "tokenizer.model");
   folder_destroy(&f);
