@@ -54,11 +54,10 @@ static hb_status choose_order(hb_hessian *h, hb_error *error) {
 typedef struct arrangement {
   const hb_hessian *hessian;
   const double *gram;
-  double mean, added; /* to the diagonal */
+  double added; /* to the diagonal */
 } arrangement;
 
-/* The upper triangle of the damped H, in order. A column without input is given the mean, which
- * concerns no other. */
+/* The upper triangle of the damped H, in order. */
 static void arrange_rows(void *context, uint32_t first, uint32_t end) {
   const arrangement *a = context;
   const hb_hessian *h = a->hessian;
@@ -66,7 +65,6 @@ static void arrange_rows(void *context, uint32_t first, uint32_t end) {
     const double *from = a->gram + (size_t)h->order[i] * h->n;
     double *to = h->factor + (size_t)i * h->n;
     for (uint32_t j = i; j < h->n; j++) to[j] = from[h->order[j]];
-    if (h->importance[h->order[i]] == 0) to[i] = a->mean;
     to[i] += a->added;
   }
 }
@@ -87,7 +85,7 @@ static hb_status find_factor(const hb_matrix_job *job, double damping, hb_hessia
   double mean = mean_importance(h);
   if (!(mean > 0 && mean <= DBL_MAX)) return HB_OK;
   for (int attempt = 0; attempt < 3; attempt++, damping *= 10) {
-    arrangement a = {h, job->gram, mean, damping * mean};
+    arrangement a = {h, job->gram, damping * mean};
     uint32_t found = 0;
     hb_divide(job->parallel, h->n, arrange_rows, &a);
     HB_TRY(hb_cholesky(h->allocator, job->parallel, h->factor, h->n, &found, error));

@@ -59,8 +59,13 @@ static double group_error(const hb_coder *c, const float *x, const double *cost,
 
 static void leaving_one_out_is_fitting_the_others_alone(void **state) {
   (void)state;
-  const hb_coder *const coders[] = {&affine32, &halves8, &signed256, hb_coder_of(HB_TYPE_Q4_0),
-                                    hb_coder_of(HB_TYPE_Q4_1)};
+  const hb_coder *const coders[] = {&affine32,
+                                    &halves8,
+                                    &signed256,
+                                    hb_coder_of(HB_TYPE_Q4_0),
+                                    hb_coder_of(HB_TYPE_Q4_1),
+                                    hb_coder_of(HB_TYPE_Q3_K),
+                                    hb_coder_of(HB_TYPE_IQ4_NL)};
   uint64_t seed = 9;
   for (size_t c = 0; c < sizeof coders / sizeof *coders; c++)
     for (int round = 0; round < 40; round++) {
@@ -172,7 +177,6 @@ static void outliers_lower_the_error_of_the_output(void **state) {
   const hb_coder *const coders[] = {&affine32, &signed256, hb_coder_of(HB_TYPE_Q4_0),
                                     hb_coder_of(HB_TYPE_Q3_K)};
   for (size_t c = 0; c < sizeof coders / sizeof *coders; c++) {
-    if (!coders[c]) continue;
     fixture f = fixture_random(coders[c], 30, 256), g = fixture_copy(&f), h = fixture_copy(&f);
     hb_matrix_job dense = job_of(&h);
     hb_gptq_report alone;
@@ -231,6 +235,24 @@ static void without_outliers_it_is_gptq(void **state) {
   assert_memory_equal(f.blocks, g.blocks, f.rows * row_bytes(&f));
   assert_true(report.loss == gptq.loss && report.damping == gptq.damping);
   outliers_release(&o);
+  fixture_release(&f);
+  fixture_release(&g);
+}
+
+static void what_meets_no_input_is_no_outlier(void **state) {
+  (void)state;
+  fixture f = fixture_random(hb_coder_of(HB_TYPE_Q4_K), 3, 256), g;
+  for (uint32_t i = 0; i < f.cols; i++)
+    f.gram[(size_t)i * f.cols + 70] = f.gram[70 * (size_t)f.cols + i] = 0;
+  g = fixture_copy(&f);
+  g.weights[70] = 1e20f;
+  hb_spqr_report report;
+  hb_outliers a = spqr(&f, 0.02, &report), b = spqr(&g, 0.02, &report);
+  assert_memory_equal(f.blocks, g.blocks, f.rows * row_bytes(&f));
+  assert_memory_equal(a.columns, b.columns, a.count * sizeof *a.columns);
+  assert_memory_equal(a.values, b.values, a.count * sizeof *a.values);
+  outliers_release(&a);
+  outliers_release(&b);
   fixture_release(&f);
   fixture_release(&g);
 }
@@ -342,6 +364,7 @@ int main(void) {
       cmocka_unit_test(outliers_lower_the_error_of_the_output),
       cmocka_unit_test(the_block_below_an_outlier_is_as_good_as_zero),
       cmocka_unit_test(without_outliers_it_is_gptq),
+      cmocka_unit_test(what_meets_no_input_is_no_outlier),
       cmocka_unit_test(outliers_beyond_half_precision_are_cut),
       cmocka_unit_test(statistics_that_say_nothing_still_give_outliers),
       cmocka_unit_test(threads_do_not_show),
