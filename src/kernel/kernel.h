@@ -48,9 +48,10 @@ static inline size_t hb_group_count(const hb_matrix *m) {
 bool hb_type_wants_int8(hb_type type);
 
 /* out[n] += value * x[column] for each entry of the rows n = first .. end - 1, in order, rounding
- * each operation. The same code on every ISA. */
+ * each operation; for `x_rows` rows of activations, whose strides are in floats. The same code on
+ * every ISA. */
 void hb_add_outliers(const hb_sparse *outliers, uint32_t first, uint32_t end, const float *x,
-                     float *out);
+                     size_t x_stride, size_t x_rows, float *out, size_t out_stride);
 
 /* ---- Attention ----------------------------------------------------------------------------- */
 

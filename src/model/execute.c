@@ -208,9 +208,10 @@ static void add_outliers(const execution *e, const hb_op *op, uint32_t rows, uin
   const hb_weight *w = &e->model->weights[op->weight];
   range groups = share((uint32_t)hb_group_count(&w->matrix), thread, e->threads);
   uint32_t end = groups.end * HB_GROUP < w->matrix.rows ? groups.end * HB_GROUP : w->matrix.rows;
-  for (uint32_t row = 0; row < rows; row++)
-    hb_add_outliers(&w->outliers.parts, groups.first * HB_GROUP, end, at(e, op->in, row),
-                    at(e, op->out, row));
+  if (groups.first == groups.end || rows == 0) return;
+  hb_add_outliers(&w->outliers.parts, groups.first * HB_GROUP, end, at(e, op->in, 0),
+                  e->model->buffer_width[op->in.buffer], rows, at(e, op->out, 0),
+                  e->model->buffer_width[op->out.buffer]);
 }
 
 static void run_product(const execution *e, const hb_op *op, uint32_t rows, uint32_t thread) {

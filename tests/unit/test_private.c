@@ -484,6 +484,36 @@ static void what_is_not_finite_reaches_every_result_of_its_row(void **state) {
       }
 }
 
+/* Whatever is computed together. */
+static void outliers_are_added_in_order_for_any_number_of_rows(void **state) {
+  (void)state;
+  enum { ROWS = 9, COLS = 40, X_ROWS = 19, STRIDE = COLS + 3 };
+  static uint32_t start[ROWS + 1];
+  static uint16_t column[ROWS * COLS], value[ROWS * COLS];
+  static float x[X_ROWS * STRIDE], got[X_ROWS * ROWS], expected[X_ROWS * ROWS];
+  for (uint32_t n = 0, count = 0; n < ROWS; n++) {
+    for (uint32_t c = n % 3; n != 4 && c < COLS; c += 1 + n, count++) {
+      column[count] = (uint16_t)c;
+      value[count] = (uint16_t)((count * 40503u & 0x83ff) | 0x3000);
+    }
+    start[n + 1] = count;
+  }
+  for (size_t i = 0; i < X_ROWS * STRIDE; i++) x[i] = (float)((int)(i * 7919 % 2003) - 1000) / 77;
+  const hb_sparse sparse = {start, column, value};
+  for (size_t x_rows = 1; x_rows <= X_ROWS; x_rows++) {
+    for (size_t i = 0; i < X_ROWS * ROWS; i++) got[i] = expected[i] = (float)i / 3;
+    for (size_t r = 0; r < x_rows; r++)
+      for (size_t n = 0; n < ROWS; n++)
+        for (uint32_t i = start[n]; i < start[n + 1]; i++) {
+          float product = hb_f32_of_f16(value[i]) * x[r * STRIDE + column[i]];
+          expected[r * ROWS + n] = expected[r * ROWS + n] + product;
+        }
+    hb_add_outliers(&sparse, 0, 5, x, STRIDE, x_rows, got, ROWS);
+    hb_add_outliers(&sparse, 5, ROWS, x, STRIDE, x_rows, got, ROWS);
+    assert_memory_equal(got, expected, sizeof got);
+  }
+}
+
 static void the_model_tells_the_types_of_its_tensors(void **state) {
   (void)state;
   const variant v = {.shape = SHAPE, .type = HB_TYPE_TABLE3, .outliers = true};
@@ -515,6 +545,7 @@ int main(void) {
       cmocka_unit_test(one_scale_a_row_is_that_of_its_block_if_it_has_one),
       cmocka_unit_test(a_fixed_scale_gives_near_logits_and_a_wrong_one_does_not),
       cmocka_unit_test(skipping_outliers_saves_the_other_columns),
+      cmocka_unit_test(outliers_are_added_in_order_for_any_number_of_rows),
       cmocka_unit_test(a_row_is_rounded_to_even_and_limited_to_127),
       cmocka_unit_test(what_is_not_finite_reaches_every_result_of_its_row),
       cmocka_unit_test(the_model_tells_the_types_of_its_tensors),
