@@ -210,7 +210,7 @@ hb_status hb_rtn_type(const hb_rtn_options *o, hb_type *type, hb_error *error) {
 }
 
 static hb_status check(const hb_matrix_job *m, const hb_rtn_options *o, hb_error *error) {
-  hb_type type;
+  hb_type type = HB_TYPE_F32;
   HB_TRY(hb_rtn_type(o, &type, error));
   HB_TRY(hb_matrix_check(m, error));
   if (m->coder->type != type)

@@ -8,6 +8,8 @@
 
 enum { MOST = 32, MOST_MOVES = 8 * MOST };
 
+static const float no_move = 0x1.fffffep127f;
+
 typedef struct sweep {
   const hb_part *part;
   float middles[HB_CODER_MOST_VALUES]; /* between level q and q + 1 */
@@ -18,6 +20,8 @@ typedef struct sweep {
 
   float sign;             /* of the scale */
   uint16_t codes[MOST];   /* where each value stands */
+  uint16_t ahead[MOST];   /* where it will stand when all collected moves are done */
+  float next[MOST];       /* the inverse scale of the move after those */
   double xl, ll;          /* sums with these levels */
   hb_scale_choices *best; /* over both signs */
 } sweep;
@@ -46,6 +50,15 @@ static void prepare(sweep *s, const hb_part *p, hb_scale_choices *best) {
   }
 }
 
+/* Where value i moves next: up if it and the scale have the same sign. */
+static void find_next(sweep *s, uint32_t i) {
+  const hb_part *p = s->part;
+  float x = s->sign * p->x[i];
+  uint32_t q = s->ahead[i], last = x > 0 ? p->coder->levels - 1u : 0;
+  s->next[i] = no_move;
+  if (p->w[i] > 0 && x != 0 && q != last) s->next[i] = s->middles[x > 0 ? q : q - 1] / x;
+}
+
 /* Codes and sums for an inverse scale. */
 static void start(sweep *s, float inverse) {
   const hb_part *p = s->part;
@@ -57,7 +70,8 @@ static void start(sweep *s, float inverse) {
       q = t < s->reach ? (uint32_t)(t - s->middles[0]) : p->coder->levels - 1u;
     while (q + 1u < p->coder->levels && s->middles[q] < t) q++;
     double l = level(p->coder, q);
-    s->codes[i] = (uint16_t)q;
+    s->codes[i] = s->ahead[i] = (uint16_t)q;
+    find_next(s, i);
     s->xl += p->w[i] * (double)p->x[i] * l;
     s->ll += p->w[i] * l * l;
   }
@@ -96,20 +110,14 @@ static void insert(move *moves, uint32_t count, move m) {
 }
 
 /* The moves before inverse scale `end`, in order. */
-static uint32_t collect(const sweep *s, float end, move *moves) {
-  const hb_part *p = s->part;
+static uint32_t collect(sweep *s, float end, move *moves) {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < p->count; i++) {
-    float x = s->sign * p->x[i];
-    uint32_t q = s->codes[i], last = x > 0 ? p->coder->levels - 1u : 0;
-    if (p->w[i] == 0 || x == 0) continue;
-    while (q != last && count < MOST_MOVES) {
-      float at = s->middles[x > 0 ? q : q - 1] / x;
-      if (!(at < end)) break;
-      insert(moves, count++, (move){at, i});
-      q = x > 0 ? q + 1 : q - 1;
+  for (uint32_t i = 0; i < s->part->count; i++)
+    while (s->next[i] < end && count < MOST_MOVES) {
+      insert(moves, count++, (move){s->next[i], i});
+      s->ahead[i] = (uint16_t)(s->sign * s->part->x[i] > 0 ? s->ahead[i] + 1 : s->ahead[i] - 1);
+      find_next(s, i);
     }
-  }
   return count;
 }
 
@@ -125,11 +133,12 @@ static void apply(sweep *s, uint32_t i) {
   s->ll += w * (after * after - before * before);
 }
 
-/* From a scale that leaves the last levels unused to ever smaller ones that cut off the largest
- * values, until that has long cost more than it can bring. */
+/* From a scale that leaves the last 8 levels, or 40 %, unused to ever smaller ones that cut off the
+ * largest values, until that has long cost more than it can bring. */
 static void run(sweep *s, float sign) {
   move moves[MOST_MOVES];
-  float t = 0.6f * s->reach; /* level of the extreme */
+  float unused = 0.4f * s->reach < 8 * s->gap ? 0.4f * s->reach : 8 * s->gap;
+  float t = s->reach - unused; /* level of the extreme */
   s->sign = sign;
   start(s, t / s->extreme);
   consider(s);

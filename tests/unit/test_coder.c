@@ -136,15 +136,22 @@ static void random_importance(uint64_t *seed, float *w, uint32_t count) {
   }
 }
 
-/* The least error of any scale in half precision, each with its nearest codes. */
+/* The least error of any scale in half precision, each with its nearest codes; of 8 bits, those
+ * that use all but 8 levels. */
 static double slow_scale_error(const hb_coder *c, const float *x, const float *w) {
   double least = DBL_MAX, zeros = 0;
+  float most = 0.2f;
   for (uint32_t i = 0; i < c->values; i++) zeros += w[i] * (double)x[i] * x[i];
+  if (c->type == HB_TYPE_Q8_0) {
+    most = 0;
+    for (uint32_t i = 0; i < c->values; i++)
+      if (w[i] > 0) most = fmaxf(most, fabsf(x[i]) / 119);
+  }
   for (uint32_t h = 0; h < 0x7c00; h++)
     for (int sign = 0; sign < 2; sign++) {
       hb_grid g = {hb_f32_of_f16((uint16_t)(h | (uint32_t)sign << 15)), -0.0f};
       double sum = 0;
-      if (fabsf(g.scale) > 0.2f || fabsf(g.scale) < 3e-5f) continue;
+      if (fabsf(g.scale) > most || fabsf(g.scale) < 3e-5f) continue;
       for (uint32_t i = 0; i < c->values && sum < least; i++) {
         double d = (double)x[i] - hb_grid_value(c, g, hb_nearest_code(c, g, x[i]));
         sum += w[i] * d * d;
