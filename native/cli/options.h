@@ -35,6 +35,7 @@ typedef struct cli_options {
   const char *type, *method;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
+  float outliers;
   bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, json,
       kernels, help;
   cli_list stops;
@@ -56,9 +57,11 @@ typedef struct cli_options {
   X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
-    "rtn imatrix gptq awq, joined by + (default: gptq with --calibration, else rtn)")              \
+    "rtn imatrix gptq awq spqr, joined by + (default: gptq with --calibration, else rtn)")         \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
     "a file with text to calibrate with; may be repeated")                                         \
+  X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0.01",                                \
+    "spqr: the part of the values that is kept in half precision")                                 \
   X(CALIBRATION_SAMPLES, 0, "calibration-samples", "N", U32, calibration_samples, 1, 1 << 20,      \
     "128", "pieces of the text that are used, evenly spread")                                      \
   X(CALIBRATION_LENGTH, 0, "calibration-length", "N", U32, calibration_length, 16, 1 << 20, "512", \

@@ -160,8 +160,8 @@ static hb_status try_scales(search *s, const float *scales, hb_error *error) {
     const hb_weight *w = weight_of(s, i);
     scale_columns(values_of(s, i), w->rows, s->width, scales, false);
     hb_job_begin(s->l->job, s->l->products[i].plan);
-    status =
-        hb_job_blocks(s->l->job, (uint32_t)w->rows, values_of(s, i), s->blocks, NULL, NULL, error);
+    status = hb_job_blocks(s->l->job, (uint32_t)w->rows, values_of(s, i), s->blocks, NULL, NULL,
+                           NULL, error);
     scale_columns(values_of(s, i), w->rows, s->width, scales, true);
   }
   s->l->job->method = method;

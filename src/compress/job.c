@@ -32,7 +32,8 @@ void hb_job_end(hb_tensor_job *job, size_t index) {
                           .index = index,
                           .count = job->plan->count,
                           .type = p->type,
-                          .bytes = row_bytes * (job->values / job->tensor->dims[0])};
+                          .bytes = row_bytes * (job->values / job->tensor->dims[0]) +
+                                   hb_plan_outlier_bytes(p)};
   if (job->squares > 0) r.error = job->differences / job->squares;
   if (p->type != p->chosen) {
     hb_format(reason, sizeof reason, "rows of %u values do not divide into %s blocks of %u",
@@ -102,10 +103,10 @@ hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t
 
 /* Four sums each, so that a vector can hold them; a piece ends in a multiple of four or the
  * tensor does. */
-static void measure_piece(hb_tensor_job *job, const float *original, size_t count) {
+static void measure(hb_tensor_job *job, const float *original, const float *decoded, size_t count) {
   double squares[4] = {0}, differences[4] = {0};
   for (size_t i = 0; i < count; i++) {
-    double x = original[i], d = x - job->decoded[i];
+    double x = original[i], d = x - decoded[i];
     squares[i % 4] += x * x;
     differences[i % 4] += d * d;
   }
@@ -123,7 +124,7 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *orig
     traits->decode(at, job->decoded, piece / traits->block_values);
     size_t odd = first_odd(job->decoded, piece);
     if (odd < piece) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
-    measure_piece(job, original, piece);
+    measure(job, original, job->decoded, piece);
     HB_TRY(hb_gguf_writer_data(job->writer, at, bytes, error));
     job->written += piece;
     HB_TRY(hb_job_progress(job, job->written / from->block_values * from->block_bytes, error));
@@ -132,6 +133,15 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *orig
     count -= piece;
   }
   return HB_OK;
+}
+
+hb_status hb_job_write_whole(hb_tensor_job *job, const void *blocks, uint64_t bytes,
+                             const float *original, const float *decoded, hb_error *error) {
+  size_t odd = first_odd(decoded, (size_t)job->values);
+  if (odd < job->values) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
+  measure(job, original, decoded, (size_t)job->values);
+  HB_TRY(hb_gguf_writer_data(job->writer, blocks, (size_t)bytes, error));
+  return hb_job_progress(job, job->tensor->bytes, error);
 }
 
 hb_status hb_job_copy(hb_tensor_job *job, hb_error *error) {
@@ -158,7 +168,8 @@ typedef struct strip {
 } strip;
 
 hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
-                        const float *importance, const double *gram, hb_error *error) {
+                        hb_outliers *outliers, const float *importance, const double *gram,
+                        hb_error *error) {
   const hb_quantize_options *o = job->options;
   uint32_t cols = (uint32_t)job->tensor->dims[0];
   hb_matrix_job m = {.allocator = o->allocator,
@@ -170,7 +181,7 @@ hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights,
                      .blocks = blocks,
                      .importance = importance,
                      .gram = gram};
-  if (m.coder) return hb_method_apply(job->method, &m, error);
+  if (m.coder) return hb_method_apply(job->method, &m, outliers, error);
   const hb_type_traits *traits = hb_traits(job->type);
   traits->encode(weights, blocks, (size_t)rows * cols);
   traits->decode(blocks, weights, (size_t)rows * cols);
@@ -185,7 +196,7 @@ static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float
     HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
     HB_TRY(hb_job_check(job, s->original, count * cols, error));
     memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
-    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, importance, gram, error));
+    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, NULL, importance, gram, error));
     HB_TRY(hb_job_write(job, s->blocks, s->original, count * cols, error));
   }
   return HB_OK;

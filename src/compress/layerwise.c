@@ -81,6 +81,25 @@ hb_status hb_layer_gather(hb_layer_work *l, hb_operand input, uint32_t op, bool 
 
 /* ---- Quantizing ---- */
 
+/* The parts of a product's outliers lie where the file has them. */
+static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outliers *out,
+                                        hb_error *error) {
+  const hb_tensor_plan *plan = &l->job->plan->tensors[p->plan];
+  hb_outlier_layout layout;
+  if (plan->outliers == 0) return HB_OK;
+  hb_outliers_place(plan->tensor->dims[1], plan->outliers, &layout);
+  p->sparse = hb_allocate_zero(l->job->options->allocator, layout.bytes);
+  p->sparse_bytes = layout.bytes;
+  if (!p->sparse)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for outliers of tensor %S",
+                   plan->tensor->name);
+  *out = (hb_outliers){.starts = (uint32_t *)(void *)p->sparse,
+                       .columns = (uint16_t *)(void *)(p->sparse + layout.columns),
+                       .values = (uint16_t *)(void *)(p->sparse + layout.values),
+                       .count = plan->outliers};
+  return HB_OK;
+}
+
 static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *importance,
                                   const double *gram, hb_error *error) {
   const hb_allocator *allocator = l->job->options->allocator;
@@ -98,8 +117,10 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   if (!p->blocks || !p->original)
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for tensor %s", weight->name);
   memcpy(p->original, values_now, (size_t)p->value_bytes);
-  return hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks, importance, gram,
-                       error);
+  hb_outliers outliers;
+  HB_TRY(make_room_for_outliers(l, p, &outliers, error));
+  return hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks,
+                       p->sparse ? &outliers : NULL, importance, gram, error);
 }
 
 static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
@@ -131,10 +152,17 @@ static hb_status write_vector(hb_layer_work *l, const float *values, hb_error *e
   return hb_job_write(job, job->bytes, values, job->values, error);
 }
 
+static hb_status write_product(hb_layer_work *l, const hb_product *p, hb_error *error) {
+  HB_TRY(hb_job_write_whole(l->job, p->blocks, p->block_bytes, p->original,
+                            hb_walk_values(l->walk, p->weight), error));
+  if (!p->sparse) return HB_OK;
+  return hb_gguf_writer_data(l->job->writer, p->sparse, (size_t)p->sparse_bytes, error);
+}
+
 static hb_status write_tensor(hb_layer_work *l, size_t index, hb_error *error) {
   hb_tensor_job *job = l->job;
   const hb_product *p = product_of(l, index);
-  if (p) return hb_job_write(job, p->blocks, p->original, job->values, error);
+  if (p) return write_product(l, p, error);
   const hb_model *m = hb_walk_model(l->walk);
   const hb_weight *weight = hb_weight_named(m, job->tensor->name);
   bool folds = job->method->awq && weight && weight->vector && job->values <= HB_PIECE_VALUES;
@@ -155,6 +183,7 @@ static void release_products(hb_layer_work *l) {
   for (uint32_t i = 0; i < l->count; i++) {
     hb_release(l->job->options->allocator, l->products[i].blocks, l->products[i].block_bytes);
     hb_release(l->job->options->allocator, l->products[i].original, l->products[i].value_bytes);
+    hb_release(l->job->options->allocator, l->products[i].sparse, l->products[i].sparse_bytes);
   }
   l->count = 0;
 }

@@ -13,7 +13,9 @@ typedef struct hb_product {
   size_t plan;         /* index of its tensor */
   uint8_t *blocks;     /* the result; NULL: the tensor is copied */
   float *original;     /* the values before */
-  uint64_t block_bytes, value_bytes;
+  uint8_t
+      *sparse; /* what is kept beside the blocks, as the file has it (quant/private.h), or NULL */
+  uint64_t block_bytes, value_bytes, sparse_bytes;
 } hb_product;
 
 typedef struct hb_layer_work {

@@ -1,5 +1,6 @@
 #include "compress/method.h"
 #include "compress/gptq.h"
+#include "compress/spqr.h"
 
 static const struct {
   const char *name;
@@ -46,6 +47,16 @@ bool hb_method_calibrates(const hb_method *method) {
   return method->awq || method->assignment != HB_ASSIGN_ROUND;
 }
 
+bool hb_method_keeps_outliers(const hb_method *method) {
+  return method->assignment == HB_ASSIGN_SPQR;
+}
+
+static hb_status spqr(const hb_matrix_job *job, hb_outliers *outliers, hb_error *error) {
+  hb_spqr_options options = {.fraction = (double)outliers->count / job->rows / job->cols};
+  hb_spqr_report report;
+  return hb_matrix_spqr(job, &options, outliers, &report, error);
+}
+
 static hb_status gptq(const hb_matrix_job *job, hb_error *error) {
   hb_gptq_options options = {.order = HB_GPTQ_BETTER};
   hb_gptq_report report;
@@ -53,11 +64,13 @@ static hb_status gptq(const hb_matrix_job *job, hb_error *error) {
   return hb_matrix_gptq(job, &options, &report, error);
 }
 
-hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_error *error) {
+hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_outliers *outliers,
+                          hb_error *error) {
   switch (method->assignment) {
   case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
   case HB_ASSIGN_GPTQ: return gptq(job, error);
+  case HB_ASSIGN_SPQR: return outliers ? spqr(job, outliers, error) : gptq(job, error);
   }
   return HB_OK;
 }

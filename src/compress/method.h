@@ -3,14 +3,15 @@
 #ifndef HB_METHOD_H
 #define HB_METHOD_H
 
-#include "compress/matrix.h"
+#include "compress/compensate.h"
 
 /* X(NAME, "name", gram): how the blocks of a matrix are chosen. gram: from the correlations of its
  * inputs, for which the model is run over calibration text. */
 #define HB_ASSIGNMENT_LIST(X)                                                                      \
   X(ROUND, "rtn", 0)                                                                               \
   X(FIT, "imatrix", 0)                                                                             \
-  X(GPTQ, "gptq", 1)
+  X(GPTQ, "gptq", 1)                                                                               \
+  X(SPQR, "spqr", 1)
 
 typedef enum hb_assignment {
 #define HB_ASSIGNMENT_ENUM(name, text, gram) HB_ASSIGN_##name,
@@ -31,7 +32,11 @@ bool hb_method_calibrates(const hb_method *method);
 /* Whether the correlations of inputs are wanted. */
 bool hb_method_wants_gram(const hb_method *method);
 
-/* Chooses the blocks of a matrix. */
-hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_error *error);
+/* Whether some weights of the matrices in layers are kept beside the blocks. */
+bool hb_method_keeps_outliers(const hb_method *method);
+
+/* Chooses the blocks of a matrix, and, if there is room for them, its outliers. */
+hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_outliers *outliers,
+                          hb_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 #include "compress/plan.h"
 #include "compress/coder.h"
+#include "compress/spqr.h"
 #include "quant/quant.h"
 
 static bool contains(hb_string text, const char *part) {
@@ -109,8 +110,21 @@ static void sort_by_stage(const hb_gguf *gguf, hb_plan *plan) {
   }
 }
 
+/* Products of layers alone have a place for outliers. */
+static hb_status choose_outliers(hb_tensor_plan *p, double fraction, hb_error *error) {
+  const hb_tensor *t = p->tensor;
+  p->outliers = 0;
+  if (fraction == 0 || p->type == t->type || !hb_coder_of(p->type) || t->dims[2] != 1) return HB_OK;
+  if (t->dims[0] > HB_OUTLIERS_MOST_COLUMNS || t->dims[1] > UINT32_MAX)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "tensor %S has too many columns for outliers", t->name);
+  return hb_outlier_count((uint32_t)t->dims[1], (uint32_t)t->dims[0], fraction, &p->outliers,
+                          error);
+}
+
 hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *options,
-                         const hb_recipe *recipe, bool by_stage, hb_plan *out, hb_error *error) {
+                         const hb_recipe *recipe, bool by_stage, double outliers, hb_plan *out,
+                         hb_error *error) {
   const hb_gguf *gguf = source->gguf;
   *out = (hb_plan){.allocator = options->allocator, .count = hb_gguf_tensor_count(gguf)};
   out->layers = count_layers(gguf);
@@ -121,8 +135,11 @@ hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *opt
   if (by_stage) sort_by_stage(gguf, out);
   hb_status status = HB_OK;
   for (size_t i = 0; i < out->count && status == HB_OK; i++) {
-    out->bytes += out->tensors[i].tensor->bytes;
-    status = choose(out, source, options, recipe, &out->tensors[i], error);
+    hb_tensor_plan *p = &out->tensors[i];
+    out->bytes += p->tensor->bytes;
+    status = choose(out, source, options, recipe, p, error);
+    bool in_layer = p->stage > HB_STAGE_BEFORE && p->stage < hb_plan_stage(out->layers);
+    if (status == HB_OK && in_layer) status = choose_outliers(p, outliers, error);
   }
   if (status != HB_OK) hb_plan_destroy(out);
   return status;
@@ -133,15 +150,54 @@ void hb_plan_destroy(hb_plan *plan) {
   *plan = (hb_plan){0};
 }
 
-hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
-                               hb_gguf_writer *w, hb_error *error) {
+/* ---- The header ---- */
+
+uint64_t hb_plan_outlier_bytes(const hb_tensor_plan *p) {
+  hb_outlier_layout layout = {0};
+  if (p->outliers > 0) hb_outliers_place(p->tensor->dims[1], p->outliers, &layout);
+  return layout.bytes;
+}
+
+static hb_status declare_outliers(const hb_tensor_plan *p, hb_own_types *own, hb_gguf_writer *w,
+                                  hb_error *error) {
+  char name[HB_GGUF_MAX_WRITTEN_NAME + 1];
+  hb_string stem = p->tensor->name;
+  uint64_t bytes = hb_plan_outlier_bytes(p);
+  stem.length -= sizeof HB_WEIGHT_SUFFIX - 1;
+  size_t length = hb_format(name, sizeof name, "%S%s", stem, HB_OUTLIERS_SUFFIX);
+  own->features |= 1u << HB_FEATURE_OUTLIERS;
+  return hb_gguf_writer_add_tensor(w, (hb_string){name, length}, HB_TYPE_I8, 1, &bytes, error);
+}
+
+static hb_status declare(const hb_tensor_plan *p, hb_own_types *own, hb_gguf_writer *w,
+                         hb_error *error) {
+  const hb_tensor *t = p->tensor;
+  if (t->dim_count == 2)
+    HB_TRY(hb_own_types_add_matrix(own, w, t->name, p->type, t->dims[0], t->dims[1], error));
+  else
+    HB_TRY(hb_gguf_writer_add_tensor(w, t->name, p->type, t->dim_count, t->dims, error));
+  return p->outliers > 0 ? declare_outliers(p, own, w, error) : HB_OK;
+}
+
+static hb_status write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
+                              hb_own_types *own, hb_gguf_writer *w, hb_error *error) {
+  hb_string architecture = {0};
+  const hb_value *name = hb_gguf_value(source->gguf, "general.architecture");
   HB_TRY(hb_gguf_writer_copy(w, source->gguf, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", file_type, error));
-  for (size_t i = 0; i < plan->count; i++) {
-    const hb_tensor *t = plan->tensors[i].tensor;
-    HB_TRY(
-        hb_gguf_writer_add_tensor(w, t->name, plan->tensors[i].type, t->dim_count, t->dims, error));
+  for (size_t i = 0; i < plan->count; i++) HB_TRY(declare(&plan->tensors[i], own, w, error));
+  if (own->features != 0) {
+    if (name) HB_TRY(hb_value_string(name, &architecture, error));
+    HB_TRY(hb_own_types_set(own, w, architecture, error));
   }
   return hb_gguf_writer_begin(w, error);
+}
+
+hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
+                               hb_gguf_writer *w, hb_error *error) {
+  hb_own_types own = {.allocator = plan->allocator};
+  hb_status status = write_header(plan, source, file_type, &own, w, error);
+  hb_own_types_release(&own);
+  return status;
 }

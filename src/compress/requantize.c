@@ -38,8 +38,9 @@ hb_status hb_quantize(const hb_source *source, const hb_quantize_options *option
   hb_method method;
   HB_TRY(check_options(source, options, &recipe, &method, error));
   bool calibrated = hb_method_calibrates(&method);
+  double outliers = hb_method_keeps_outliers(&method) ? options->outliers : 0;
   hb_plan plan;
-  HB_TRY(hb_plan_create(source, options, &recipe, calibrated, &plan, error));
+  HB_TRY(hb_plan_create(source, options, &recipe, calibrated, outliers, &plan, error));
   hb_gguf_writer *writer = NULL;
   hb_tensor_job *job = hb_allocate_zero(allocator, sizeof *job);
   hb_status status = job ? hb_gguf_writer_create(allocator, sink, &writer, error)

@@ -45,6 +45,11 @@ hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t
 hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
                        uint64_t count, hb_error *error);
 
+/* Writes the whole tensor: `bytes` bytes of blocks, which, with what may stand beside them, stand
+ * for the values `decoded`. */
+hb_status hb_job_write_whole(hb_tensor_job *job, const void *blocks, uint64_t bytes,
+                             const float *original, const float *decoded, hb_error *error);
+
 /* Copies the tensor as it is. */
 hb_status hb_job_copy(hb_tensor_job *job, hb_error *error);
 
@@ -54,9 +59,10 @@ hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const dou
                           hb_error *error);
 
 /* Quantizes `rows` rows, of the job's type, or rounds them if the type has no blocks. In the end
- * `weights` are the values that `blocks` stand for. */
+ * `weights` are the values that `blocks`, and `outliers` unless it is NULL, stand for. */
 hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
-                        const float *importance, const double *gram, hb_error *error);
+                        hb_outliers *outliers, const float *importance, const double *gram,
+                        hb_error *error);
 
 /* Ends the tensor and tells the caller of it. */
 void hb_job_end(hb_tensor_job *job, size_t index);
