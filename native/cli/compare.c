@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "quality/compare.h"
 #include "report/figures.h"
+#include "report/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,11 +43,19 @@ static int print_json(const comparison *c) {
   return code;
 }
 
+static bool report(compared_pair *pair, const comparison *result, const char *folder) {
+  report_run run;
+  bool ok = report_gather(pair, result, &run) && report_write(folder, &run);
+  report_close(&run);
+  return ok;
+}
+
 static int compare(const cli_options *options) {
   compared_pair pair;
   comparison result;
   if (!compared_open(options->operands[0], options->operands[1], options, &pair)) return CLI_FAILED;
-  bool ok = compared_run(&pair, options, &result);
+  bool ok = compared_run(&pair, options, &result) &&
+            (!options->report || report(&pair, &result, options->report));
   compared_close(&pair);
   if (!ok) return CLI_FAILED;
   if (options->json) return print_json(&result);
@@ -61,7 +70,7 @@ const cli_command command_compare = {
     .details = "Both models read the text in step. Told are their perplexities, how far the\n"
                "predictions of MODEL are from those of REF, sizes, speeds and memory.",
     .takes = CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) |
-             CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON),
+             CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON) | CLI_BIT(REPORT),
     .needs = CLI_BIT(TEXT_FILE),
     .least_operands = 2,
     .most_operands = 2,

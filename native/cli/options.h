@@ -23,7 +23,7 @@ typedef struct cli_list {
 
 typedef struct cli_options {
   const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
-  const char *thread_counts;
+  const char *thread_counts, *report;
   uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
   uint64_t seed, weight_seed;
   float temperature, top_p, min_p, repeat_penalty;
@@ -103,6 +103,8 @@ typedef struct cli_options {
     "measure the first N pieces of the text only")                                                 \
   X(CONVENTION, 0, "convention", "WHOSE", CONVENTION, convention, 0, 0, "llama",                   \
     "how the text is cut and scored: llama (llama.cpp) or hf (Hugging Face)")                      \
+  X(REPORT, 0, "report", "DIR", TEXT, report, 0, 0, NULL,                                          \
+    "add the result to the report in this folder, a page and JSON")                                \
   X(SPLIT, 0, "split", "HOW", SPLIT, split, 0, 0, "whole",                                         \
     "how tokens are appended: whole, pieces or single")                                            \
   X(IDS, 0, "ids", NULL, FLAG, ids, 0, 0, NULL, "print the ids alone, in one line")                \

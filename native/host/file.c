@@ -29,6 +29,7 @@ char *hb_host_copy_text(const char *text) {
 }
 
 #ifdef _WIN32
+#include <direct.h>
 #include <sys/stat.h>
 
 bool hb_host_same_file(const char *a, const char *b) {
@@ -43,6 +44,10 @@ bool hb_host_exists(const char *path) {
 bool hb_host_is_folder(const char *path) {
   struct _stat64 info;
   return _stat64(path, &info) == 0 && (info.st_mode & _S_IFDIR) != 0;
+}
+
+bool hb_host_make_folder(const char *path) {
+  return hb_host_is_folder(path) || _mkdir(path) == 0;
 }
 
 bool hb_host_map(FILE *stream, hb_file *out) {
@@ -109,6 +114,10 @@ bool hb_host_exists(const char *path) {
 bool hb_host_is_folder(const char *path) {
   struct stat info;
   return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool hb_host_make_folder(const char *path) {
+  return hb_host_is_folder(path) || mkdir(path, 0777) == 0;
 }
 
 #define READ_AT_ONCE ((size_t)1 << 20)

@@ -1,0 +1,94 @@
+// The page of a report, in browsers: everything is drawn, for any data, and texts stay texts.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { after, before, describe, test } from 'node:test';
+import { modelPath } from '../node/support.js';
+import { borrow } from './shared.js';
+import { BROWSERS, installed } from './support.js';
+
+const program = process.env.HB_CLI ?? 'build/native/halfbyte';
+const hostile = '</script><img src=x onerror="document.title=1"> there was a king. ';
+
+/** A second model: the first, with other weights in one place. */
+function otherModel(folder) {
+  const bytes = readFileSync(modelPath);
+  bytes.fill(0x5a, bytes.length - 20_000);
+  const path = join(folder, '<i>other.gguf');
+  writeFileSync(path, bytes);
+  return path;
+}
+
+for (const kind of BROWSERS)
+  describe(`a report in ${kind.name}`, installed(kind), () => {
+    let browser;
+    let folder;
+    let address;
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'halfbyte-'));
+      const text = join(folder, 'text.txt');
+      const report = join(folder, 'report');
+      writeFileSync(text, hostile.repeat(8));
+      for (const model of [modelPath, otherModel(folder)])
+        execFileSync(program, ['compare', modelPath, model, '-f', text, '-c', '32', '--report', report]);
+      address = pathToFileURL(join(report, 'index.html')).href;
+      browser = await borrow(kind);
+    });
+    after(async () => {
+      await browser?.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    async function open(width) {
+      const page = await browser.newPage();
+      const errors = [];
+      page.on('pageerror', (error) => errors.push(String(error)));
+      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+      await page.setViewport({ width, height: 800 });
+      await page.goto(address);
+      await page.waitForSelector('#layers svg');
+      return { page, errors };
+    }
+
+    test('every part is drawn', async () => {
+      const { page, errors } = await open(1000);
+      const count = (selector) => page.$$eval(selector, (found) => found.length);
+      assert.equal(await count('#pareto circle.dot'), 1, 'the model beside itself cost nothing');
+      assert.equal(await count('#runs tr'), 4);
+      assert.equal(await count('#layers circle'), 1, 'only the last layer differs');
+      assert.equal(await count('#tensors td[title]'), 43);
+      assert.ok((await count('#weights rect')) > 20);
+      assert.ok((await count('#input rect')) > 20);
+      assert.equal(await count('#samples blockquote'), 6);
+      assert.deepEqual(errors, []);
+    });
+
+    test('a choice of run and quality changes what is drawn', async () => {
+      const { page, errors } = await open(1000);
+      await page.select('#run', '0');
+      assert.match(await page.$eval('#layers', (box) => box.textContent), /layer/);
+      await page.select('#quality', '3');
+      assert.match(await page.$eval('#pareto', (box) => box.textContent), /other likeliest token/);
+      await page.select('#matrix', '0');
+      assert.match(await page.$eval('#input', (box) => box.textContent), /was not looked at/);
+      assert.deepEqual(errors, []);
+    });
+
+    test('a phone need not scroll sideways, but in the tables', async () => {
+      const { page } = await open(390);
+      const over = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+      assert.equal(await page.evaluate(over), 0);
+    });
+
+    test('texts and names stay texts', async () => {
+      const { page } = await open(1000);
+      assert.equal(await page.$('img'), null);
+      assert.equal(await page.$('main i'), null);
+      assert.equal(await page.title(), 'What quantizing cost');
+      assert.match(await page.$eval('#samples', (box) => box.textContent), /<\/script>/);
+      assert.match(await page.$eval('#runs', (box) => box.textContent), /<i>other/);
+    });
+  });
