@@ -158,9 +158,8 @@ typedef struct hb_parallel {
 
 /* X(NAME, id, values a block, bytes a block, blocks that share, bytes that they share). Types of
  * halfbyte's own, for what no type of GGUF can hold. A GGUF file cannot name them: there they are
- * tensors of I8, described by keys (src/quant/private.h). A row is made of its blocks, and before
- * each so many of them, or what the row has left, of the bytes that those share; 0: all of a row.
- */
+ * tensors of I8, described by keys (src/quant/private.h). So many successive blocks of a row, or
+ * those that it has left, share some bytes besides their own; 0: all of a row do. */
 #define HB_PRIVATE_TYPE_LIST(X)                                                                    \
   X(NF4, 65536, 64, 33, 4, 2)                                                                      \
   X(FP4, 65537, 64, 33, 4, 2)                                                                      \

@@ -17,6 +17,9 @@
  *   X.outliers     I8 {bytes}: values that are added to the matrix, sparse (below)
  *   X.input_scale  F32 {1}: the fixed scale of "tensor", an int8 of 1 in the input's unit; above 0
  *
+ * Only matrices in layers can have them. q, k and v share one int8 input, and so do gate and up:
+ * their fixed scales must be the same, and, where inputs skip them, the columns of their outliers.
+ *
  * Outliers, little-endian, each part filled up with zeros to a multiple of 4 bytes:
  *
  *   | start:4 * (rows + 1) | column:2 * n | value:2 * n |        n = start[rows]
@@ -57,7 +60,7 @@ static const int8_t hb_fp4_levels[16] = {0, 1,  21,  32,  42,  64,  85,  127,
                                          0, -1, -21, -32, -42, -64, -85, -127};
 
 /* Integers of 8 bits are fractions of 128, so that d, an f16, is about as large as the weights and
- * never one of the subnormal numbers, which are coarse:
+ * not one of the subnormal numbers, which are coarse:
  *   NF4, FP4         w = d * (s / 128) * (level / 128)
  *   TABLE4, TABLE3   w = d * (level / 128)
  * The factor of the level is exact in f32. */
