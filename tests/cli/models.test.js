@@ -298,6 +298,21 @@ test('synth writes a model that inspect and run take', (t) => {
   assert.match(err, /generated 10 tokens/);
 });
 
+test('inspect and run take types of halfbyte\'s own', (t) => {
+  const file = path.join(temporaryFolder(t), 'model.gguf');
+  const made = halfbyte(['synth', '--shape', tinyShape, '--type', 'table3', '-o', file]);
+  assert.equal(made.code, 0, made.err);
+  const { out } = halfbyte(['inspect', file, '--tensors', '--keys']);
+  assert.match(out, /^architecture +halfbyte-llama$/m);
+  assert.match(out, /^parameters +1\.44 M/m);
+  assert.match(out, /^bits\/weight +3\.\d+$/m);
+  assert.match(out, /^ {2}TABLE3 +15, /m);
+  assert.match(out, /^ {2}TABLE3 +106 x 128 .* blk\.0\.attn_k\.weight$/m);
+  assert.match(out, /^ {2}halfbyte\.features = 1 \["table3"\]$/m);
+  const { code, err } = halfbyte(['run', '-m', file, '-p', 'hello', '-n', '10', '--ignore-eos']);
+  assert.equal(code, 0, err);
+});
+
 test('synth takes a seed, which is 1 as a rule', (t) => {
   const folder = temporaryFolder(t);
   const made = (name, ...more) => {
