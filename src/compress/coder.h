@@ -36,7 +36,8 @@ typedef struct hb_coder {
   void (*put)(const uint8_t *codes, void *block);
 } hb_coder;
 
-/* NULL for types without blocks (F32 F16 BF16) and those that are not supported. */
+/* NULL for types without blocks (F32 F16 BF16) and those that are not supported. A block of NF4 or
+ * FP4 is a super-block of 256 values; wide.h handles rows that end within one. */
 const hb_coder *hb_coder_of(hb_type type);
 
 /* The code whose value lies nearest to x (of two, the lower code); NaN gives code 0. */

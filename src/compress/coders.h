@@ -9,6 +9,7 @@ extern const hb_coder hb_coder_q2_k, hb_coder_q3_k, hb_coder_q4_k, hb_coder_q5_k
 extern const hb_coder hb_coder_iq4_nl, hb_coder_iq4_xs;
 extern const hb_coder hb_coder_tq1_0, hb_coder_tq2_0;
 extern const hb_coder hb_coder_mxfp4;
+extern const hb_coder hb_coder_nf4, hb_coder_fp4;
 
 /* The addend of grids without one: adding it changes no number, not even -0. */
 #define HB_NO_ADDEND -0.0f

@@ -71,11 +71,12 @@ hb_status hb_matrix_check(const hb_matrix_job *job, hb_error *error) {
 
 static void decode_rows(void *context, uint32_t first, uint32_t end) {
   const hb_matrix_job *job = context;
+  const hb_type_traits *traits = hb_traits(job->coder->type);
   size_t blocks = job->cols / job->coder->values;
+  if (traits->sharing_blocks > 0) blocks *= traits->sharing_blocks; /* a coder's block holds all */
   for (uint32_t row = first; row < end; row++)
-    hb_traits(job->coder->type)
-        ->decode(job->blocks + row * row_bytes(job), job->weights + (size_t)row * job->cols,
-                 blocks);
+    traits->decode(job->blocks + row * row_bytes(job), job->weights + (size_t)row * job->cols,
+                   blocks);
 }
 
 static void round_rows(void *context, uint32_t first, uint32_t end) {

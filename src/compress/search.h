@@ -45,7 +45,7 @@ typedef struct hb_scale_choices {
   double gains[HB_SCALE_CHOICES]; /* the error is less than that of a scale of 0 by this */
 } hb_scale_choices;
 
-/* For a part of at most 32 values and a grid without addend. */
+/* For a part of at most 64 values and a grid without addend, of ascending levels. */
 void hb_search_scale(const hb_part *part, hb_scale_choices *best);
 
 /* The best scale, not negative, and addend; `most` bounds the addend from above. */
@@ -76,7 +76,7 @@ typedef struct hb_super {
   int16_t scales[HB_CODER_MOST_GRIDS], minima[HB_CODER_MOST_GRIDS];
 } hb_super;
 
-/* For scales from `low`, which is negative, to `high`, and no minima. */
+/* For scales from `low`, which is not positive, to `high`, and no minima. */
 void hb_fit_super_scaled(const hb_fit *fit, int low, int high, hb_super *out);
 /* For scales and minima from 0 to `high`. */
 void hb_fit_super_affine(const hb_fit *fit, int high, hb_super *out);

@@ -6,7 +6,7 @@
 #include "base/half.h"
 #include "compress/search.h"
 
-enum { MOST = 32, MOST_MOVES = 8 * MOST };
+enum { MOST = 64, MOST_MOVES = 8 * MOST };
 
 static const float no_move = 0x1.fffffep127f;
 

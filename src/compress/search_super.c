@@ -86,7 +86,7 @@ static double choose_scales(scaled_search *s, uint16_t half) {
 void hb_fit_super_scaled(const hb_fit *fit, int low, int high, hb_super *out) {
   static const float stretches[] = {1, 0.95f, 1.06f};
   scaled_search s = {.fit = fit, .low = low, .high = high, .best = out, .error = worst};
-  float extreme = 0;
+  float extreme = 0, furthest = (float)(-low >= high ? low : high);
   *out = (hb_super){0};
   for (uint32_t k = 0; k < part_count(fit); k++) {
     hb_part p = hb_fit_part(fit, k);
@@ -95,7 +95,7 @@ void hb_fit_super_scaled(const hb_fit *fit, int low, int high, hb_super *out) {
     if (magnitude(scale) > magnitude(extreme)) extreme = scale;
   }
   for (int i = 0; i < 3; i++) {
-    double d = (double)(extreme * stretches[i] / (float)low);
+    double d = (double)(extreme * stretches[i] / furthest);
     for (int turn = 0; turn < TURNS; turn++) {
       float before = s.error;
       double next = choose_scales(&s, common_half(fit, d));
