@@ -14,6 +14,7 @@ typedef enum option_kind {
   KIND_U32,
   KIND_U64,
   KIND_F32,
+  KIND_SIZE,
   KIND_ISA,
   KIND_KV,
   KIND_SPLIT,
@@ -60,6 +61,24 @@ static bool parse_real(const char *text, double *out) {
   char *end;
   *out = strtod(text, &end);
   return *end == 0 && isfinite(*out);
+}
+
+/* "2G", "512M", "1.5GiB", "300000": bytes, units being powers of 1024. */
+static bool parse_size(const char *text, uint64_t *out) {
+  static const char units[] = "KMGT";
+  char number[24];
+  size_t length = strspn(text, "0123456789.");
+  double value;
+  if (length == 0 || length >= sizeof number) return false;
+  memcpy(number, text, length);
+  number[length] = 0;
+  const char *unit = text + length, *found = *unit ? strchr(units, *unit & ~0x20) : NULL;
+  if (!parse_real(number, &value)) return false;
+  for (int i = 0; found && i <= (int)(found - units); i++) value *= 1024;
+  unit += found != NULL;
+  bool ends = !*unit || strcmp(unit, "B") == 0 || (found && strcmp(unit, "iB") == 0);
+  *out = value >= 1 && value < 0x1p63 ? (uint64_t)value : 0;
+  return ends && *out > 0;
 }
 
 static bool parse_isa(const char *text, hb_isa *out) {
@@ -151,6 +170,8 @@ static bool set_option(const option *o, const char *text, cli_options *out) {
   case KIND_FLAG: *(bool *)field = true; return true;
   case KIND_TEXT: *(const char **)field = text; return true;
   case KIND_LIST: return add_to_list(o, text, field);
+  case KIND_SIZE:
+    return parse_size(text, field) || wrong_value(o, text, "a size such as 512M or 2G");
   case KIND_U32:
   case KIND_U64:
   case KIND_F32: return set_number(o, text, field);

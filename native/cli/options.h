@@ -25,8 +25,8 @@ typedef struct cli_options {
   const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
   const char *thread_counts, *report;
   uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
-  uint64_t seed, weight_seed;
-  float temperature, top_p, min_p, repeat_penalty;
+  uint64_t seed, weight_seed, memory;
+  float speed, temperature, top_p, min_p, repeat_penalty;
   uint32_t top_k;
   hb_isa isa;
   hb_kv_type kv;
@@ -105,6 +105,10 @@ typedef struct cli_options {
     "how the text is cut and scored: llama (llama.cpp) or hf (Hugging Face)")                      \
   X(REPORT, 0, "report", "DIR", TEXT, report, 0, 0, NULL,                                          \
     "add the result to the report in this folder, a page and JSON")                                \
+  X(RATED, 0, "report", "DIR", TEXT, report, 0, 0, NULL,                                           \
+    "a folder with a report of this model, which tells qualities")                                 \
+  X(MEMORY, 0, "memory", "SIZE", SIZE, memory, 0, 0, NULL, "memory that there is, such as 2G")     \
+  X(SPEED, 0, "speed", "N", F32, speed, 0.01, 100000, "5", "tokens a second that are wanted")      \
   X(SPLIT, 0, "split", "HOW", SPLIT, split, 0, 0, "whole",                                         \
     "how tokens are appended: whole, pieces or single")                                            \
   X(IDS, 0, "ids", NULL, FLAG, ids, 0, 0, NULL, "print the ids alone, in one line")                \

@@ -5,7 +5,7 @@ import test from 'node:test';
 import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
-  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'eval', 'quantize',
+  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'eval', 'advise', 'quantize',
   'convert', 'synth', 'bench', 'selftest',
 ];
 
