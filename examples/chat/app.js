@@ -16,5 +16,6 @@ setUpChat(state);
 const open = setUpLoading(state);
 setUpSources(state, open);
 setUpMeasures(state);
+state.changed(); // Firefox gives buttons back what they were before a reload: not at rest
 await readyForOffline();
 open(defaultModel, 'Storyteller');
