@@ -4,16 +4,7 @@
 #define HB_COMPENSATE_H
 
 #include "compress/hessian.h"
-
-/* Values that are kept beside the blocks, in rows as a sparse matrix has them: row r has entries
- * starts[r] .. starts[r + 1] - 1, their columns rising. The value of the matrix there is that of
- * the block, the nearest to 0 that its grid has, plus `values`, in half precision. */
-typedef struct hb_outliers {
-  uint32_t *starts;  /* [rows + 1] */
-  uint16_t *columns; /* [count] */
-  uint16_t *values;  /* [count] */
-  uint32_t count;
-} hb_outliers;
+#include "compress/outliers.h"
 
 typedef struct hb_compensation {
   const hb_matrix_job *job; /* its weights are read and not changed; blocks are written */

@@ -15,11 +15,6 @@ typedef struct hb_spqr_report {
   double damping; /* that was enough; 0: none was, and nothing is compensated */
 } hb_spqr_report;
 
-/* How many outliers that fraction is: rounded down. HB_ARGUMENT if it is no fraction, or they would
- * be 2^32 or more. */
-hb_status hb_outlier_count(uint32_t rows, uint32_t cols, double fraction, uint32_t *count,
-                           hb_error *error);
-
 /* Needs job->gram and at most 65536 columns. The arrays of `outliers` are the caller's and have
  * room for hb_outlier_count entries, which is how many there will be. job->weights becomes what
  * blocks and outliers stand for together, rounded to float. Besides the gram it takes a matrix of
