@@ -57,14 +57,18 @@ static hb_status check_importance(const hb_matrix_job *job, hb_error *error) {
   return HB_OK;
 }
 
+hb_status hb_matrix_check_numbers(const hb_matrix_job *job, hb_error *error) {
+  HB_TRY(hb_check_parallel(job->parallel, error));
+  HB_TRY(check_importance(job, error));
+  return check_weights(job, error);
+}
+
 hb_status hb_matrix_check(const hb_matrix_job *job, hb_error *error) {
   if (!job->coder || job->cols % job->coder->values != 0)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "rows of %u values do not divide into %s blocks", (uint64_t)job->cols,
                    job->coder ? hb_type_name(job->coder->type) : "any");
-  HB_TRY(hb_check_parallel(job->parallel, error));
-  HB_TRY(check_importance(job, error));
-  return check_weights(job, error);
+  return hb_matrix_check_numbers(job, error);
 }
 
 /* ---- Blocks ---- */

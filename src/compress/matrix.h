@@ -18,6 +18,8 @@ typedef struct hb_matrix_job {
 /* What every method wants of a job: whole blocks in a row, finite weights, importance that is not
  * negative. HB_ARGUMENT or HB_MODEL names what is wrong. */
 hb_status hb_matrix_check(const hb_matrix_job *job, hb_error *error);
+/* The same where there is no coder. */
+hb_status hb_matrix_check_numbers(const hb_matrix_job *job, hb_error *error);
 
 /* Rounds each block on its own, by coder->round or coder->fit. */
 hb_status hb_matrix_round(const hb_matrix_job *job, hb_error *error);
