@@ -56,7 +56,9 @@ static void improve_block(const hb_coder *coder, const float *x, uint8_t *block)
   double beta = first_beta;
   for (int turn = 0; turn <= TURNS; turn++) {
     double offset = try_addend(&b, addend, beta);
-    addend = hb_finite_f16((float)(offset * (double)scale));
+    uint16_t next = hb_finite_f16((float)(offset * (double)scale));
+    if (next == addend) break; /* a growing beta moves it no further, or hardly */
+    addend = next;
     beta *= beta_growth;
   }
   if (b.addend == plain) return;

@@ -51,7 +51,9 @@ static double slow_addend(const float *x, double scale, float plain, int most) {
       double kept = steps > 0 ? fmax(steps - pow(steps, -0.3) / beta, 0) * scale : 0;
       next += (x[i] - copysign(kept, e) - scale * codes[i]) / 32;
     }
-    addend = hb_f32_of_f16(hb_f16_of_f32((float)next));
+    next = hb_f32_of_f16(hb_f16_of_f32((float)next));
+    if (next == addend) break;
+    addend = next;
     beta *= 1.01;
   }
   return best;
