@@ -617,7 +617,7 @@ typedef struct hb_quantize_options {
   const hb_token *calibration;
   uint32_t calibration_samples, calibration_length;
   double outliers; /* spqr: the part of each matrix's values that is kept in half precision */
-  void *context; /* of the functions below, each of which may be NULL */
+  void *context;   /* of the functions below, each of which may be NULL */
   /* The type for one matrix instead of `type`, the recipe's. */
   hb_type (*choose)(void *context, const hb_tensor *tensor, hb_type type);
   void (*report)(void *context, const hb_quantize_report *report);
@@ -634,8 +634,8 @@ typedef struct hb_quantize_options {
  *            et al., arXiv 2210.17323)
  *   awq      scales the inputs that matter up, and their weights with them, before (Lin et al.,
  *            arXiv 2306.00978); "awq+gptq" and the like
- *   spqr     gptq with the values that would cost most kept beside the blocks (Dettmers et al., arXiv
- *            2306.03078); the file is one that only halfbyte reads
+ *   spqr     gptq with the values that would cost most kept beside the blocks (Dettmers et al.,
+ * arXiv 2306.03078); the file is one that only halfbyte reads
  *
  * Those that calibrate go through the model layer by layer, and write the layers in their order.
  * Vectors, norms, biases, positions, RoPE factors and routers of experts are copied, and so are

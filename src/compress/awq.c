@@ -1,93 +1,11 @@
 #include "compress/awq.h"
+#include "compress/fold.h"
 #include "kernel/kernel.h"
 
 enum {
   RATIOS = 20,          /* scales that are tried: magnitude^(i / 20) */
   SEARCH_TOKENS = 2048, /* of the calibration text on which they are */
 };
-
-/* ---- Where an input comes from ---- */
-
-/* Input c is what row or element `first + c % period` (after `spread`, see below) makes. */
-typedef struct producer {
-  float *vectors[2]; /* [first + c]: a norm's weight and bias, or a bias; NULL */
-  float *rows;       /* [first + ..][row_cols] of a matrix, or NULL */
-  uint32_t row_cols;
-  uint32_t first;
-  uint32_t sharing,
-      size; /* `sharing` runs of `size` inputs come from the same rows; else 1 and all */
-} producer;
-
-static uint32_t producer_index(const producer *p, uint32_t c) {
-  return p->first + c / (p->size * p->sharing) * p->size + c % p->size;
-}
-
-static float *values_named(const hb_walk *w, uint32_t layer, hb_weight_kind kind) {
-  uint32_t found = hb_weight_find(hb_walk_model(w), kind, layer);
-  return found == HB_NONE ? NULL : hb_walk_values(w, found);
-}
-
-static void from_norm(const hb_walk *w, const hb_op *op, uint32_t width, producer *p) {
-  *p = (producer){.sharing = 1, .size = width};
-  p->vectors[0] = hb_walk_values(w, op->weight);
-  if (op->bias != HB_NONE) p->vectors[1] = hb_walk_values(w, op->bias);
-}
-
-/* Heads of the attention's output are sums of rows that attn_v made, which several heads share. */
-static void from_values(const hb_walk *w, uint32_t layer, uint32_t width, producer *p) {
-  const hb_hyperparameters *h = &hb_walk_model(w)->h;
-  *p = (producer){.sharing = h->heads / h->kv_heads, .size = h->value_size};
-  p->row_cols = h->width;
-  p->rows = values_named(w, layer, HB_WEIGHT_V);
-  p->vectors[0] = values_named(w, layer, HB_WEIGHT_V_BIAS);
-  (void)width;
-  if (p->rows) return;
-  p->rows = values_named(w, layer, HB_WEIGHT_QKV);
-  p->vectors[0] = values_named(w, layer, HB_WEIGHT_QKV_BIAS);
-  p->first = h->heads * h->head_size + h->kv_heads * h->head_size;
-}
-
-/* Only a factor of the activation is linear. */
-static bool from_activation(const hb_walk *w, uint32_t layer, uint32_t width, producer *p) {
-  const hb_model *m = hb_walk_model(w);
-  if (m->architecture->activation == HB_ACTIVATION_GELU) return false;
-  *p = (producer){.sharing = 1, .size = width, .row_cols = m->h.width};
-  p->rows = values_named(w, layer, HB_WEIGHT_UP);
-  p->vectors[0] = values_named(w, layer, HB_WEIGHT_UP_BIAS);
-  if (p->rows) return true;
-  p->rows = values_named(w, layer, HB_WEIGHT_GATE_UP);
-  p->first = width;
-  return p->rows != NULL;
-}
-
-/* What makes the input of operation `op`; false if it cannot take a scale in. */
-static bool find_producer(const hb_layer_work *l, uint32_t op, producer *p) {
-  const hb_op *program = hb_walk_model(l->walk)->program;
-  hb_operand in = program[op].in;
-  for (uint32_t i = op; i-- > hb_walk_first(l->walk);) {
-    if (program[i].out.buffer != in.buffer) continue;
-    switch (program[i].kind) {
-    case HB_OP_NORM: from_norm(l->walk, &program[i], in.width, p); return p->vectors[0] != NULL;
-    case HB_OP_ATTEND: from_values(l->walk, l->layer, in.width, p); return true;
-    case HB_OP_ACTIVATE: return from_activation(l->walk, l->layer, in.width, p);
-    case HB_OP_SELECT: continue;
-    default: return false;
-    }
-  }
-  return false;
-}
-
-static void divide_producer(const producer *p, uint32_t width, const float *scales) {
-  for (uint32_t c = 0; c < width; c++) {
-    if (c / p->size % p->sharing != 0) continue; /* its row was divided before */
-    uint32_t row = producer_index(p, c);
-    for (int i = 0; i < 2; i++)
-      if (p->vectors[i]) p->vectors[i][row] /= scales[c];
-    if (!p->rows) continue;
-    float *values = p->rows + (uint64_t)row * p->row_cols;
-    for (uint32_t j = 0; j < p->row_cols; j++) values[j] /= scales[c];
-  }
-}
 
 /* ---- The search ---- */
 
@@ -141,15 +59,6 @@ static float *values_of(const search *s, uint32_t product) {
   return hb_walk_values(s->l->walk, s->l->products[product].weight);
 }
 
-/* Columns times scales, or divided by them. */
-static void scale_columns(float *values, uint64_t rows, uint32_t cols, const float *scales,
-                          bool divide) {
-  for (uint64_t row = 0; row < rows; row++)
-    for (uint32_t c = 0; c < cols; c++)
-      values[row * cols + c] =
-          divide ? values[row * cols + c] / scales[c] : values[row * cols + c] * scales[c];
-}
-
 /* Quantizes what the search's products would be with these scales. */
 static hb_status try_scales(search *s, const float *scales, hb_error *error) {
   static const hb_method plain = {.assignment = HB_ASSIGN_ROUND};
@@ -158,11 +67,11 @@ static hb_status try_scales(search *s, const float *scales, hb_error *error) {
   s->l->job->method = &plain;
   for (uint32_t i = s->first; i < s->end && status == HB_OK; i++) {
     const hb_weight *w = weight_of(s, i);
-    scale_columns(values_of(s, i), w->rows, s->width, scales, false);
+    hb_scale_columns(values_of(s, i), w->rows, s->width, scales, false);
     hb_job_begin(s->l->job, s->l->products[i].plan);
     status = hb_job_blocks(s->l->job, (uint32_t)w->rows, values_of(s, i), s->blocks, NULL, NULL,
                            NULL, error);
-    scale_columns(values_of(s, i), w->rows, s->width, scales, true);
+    hb_scale_columns(values_of(s, i), w->rows, s->width, scales, true);
   }
   s->l->job->method = method;
   return status == HB_OK ? run(s, true, error) : status;
@@ -210,18 +119,6 @@ static hb_status search_scales(search *s, const float *magnitude, float *scales,
 
 /* ---- One input ---- */
 
-/* Inputs that come from the same rows get the same scale: that of their mean magnitude. */
-static void share_magnitudes(const producer *p, uint32_t width, float *magnitude) {
-  uint32_t run = p->size * p->sharing;
-  for (uint32_t start = 0; start < width; start += run)
-    for (uint32_t i = 0; i < p->size; i++) {
-      float sum = 0;
-      for (uint32_t k = 0; k < p->sharing; k++) sum += magnitude[start + k * p->size + i];
-      for (uint32_t k = 0; k < p->sharing; k++)
-        magnitude[start + k * p->size + i] = sum / (float)p->sharing;
-    }
-}
-
 static hb_status allocate(search *s, hb_error *error) {
   const hb_quantize_options *o = s->l->job->options;
   s->saved_bytes = 0;
@@ -259,7 +156,7 @@ static void find_module(search *s) {
   s->out = program[op].out;
 }
 
-static hb_status scale_input(hb_layer_work *l, uint32_t first, uint32_t end, const producer *p,
+static hb_status scale_input(hb_layer_work *l, uint32_t first, uint32_t end, const hb_fold *fold,
                              float *magnitude, float *vectors, hb_error *error) {
   const hb_quantize_options *o = l->job->options;
   const hb_op *op = &hb_walk_model(l->walk)->program[l->products[first].op];
@@ -268,13 +165,13 @@ static hb_status scale_input(hb_layer_work *l, uint32_t first, uint32_t end, con
   if (s.samples > o->calibration_samples) s.samples = o->calibration_samples;
   float *best = vectors + s.width;
   find_module(&s);
-  share_magnitudes(p, s.width, magnitude);
+  hb_fold_share(fold, s.width, magnitude);
   hb_status status = allocate(&s, error);
   if (status == HB_OK) status = search_scales(&s, magnitude, vectors, best, error);
   if (status == HB_OK) {
     for (uint32_t i = first; i < end; i++)
-      scale_columns(values_of(&s, i), weight_of(&s, i)->rows, s.width, best, false);
-    divide_producer(p, s.width, best);
+      hb_scale_columns(values_of(&s, i), weight_of(&s, i)->rows, s.width, best, false);
+    hb_fold_divide(fold, s.width, best);
   }
   release(&s);
   return status;
@@ -285,9 +182,9 @@ hb_status hb_awq_layer(hb_layer_work *l, hb_error *error) {
   for (uint32_t first = 0, end; first < l->count; first = end) {
     uint32_t op = l->products[first].op;
     hb_operand in = hb_walk_model(l->walk)->program[op].in;
-    producer p;
+    hb_fold fold;
     end = hb_layer_group_end(l, first);
-    if (!find_producer(l, op, &p)) continue;
+    if (!hb_fold_find(l, op, &fold)) continue;
     hb_statistics statistics;
     float *vectors = hb_allocate(allocator, 3 * (uint64_t)in.width * sizeof(float));
     hb_status status = hb_layer_gather(l, in, op, false, &statistics, NULL, error);
@@ -296,7 +193,7 @@ hb_status hb_awq_layer(hb_layer_work *l, hb_error *error) {
     if (status == HB_OK) {
       float *magnitude = vectors + 2 * in.width;
       for (uint32_t c = 0; c < in.width; c++) magnitude[c] = (float)statistics.magnitude[c];
-      status = scale_input(l, first, end, &p, magnitude, vectors, error);
+      status = scale_input(l, first, end, &fold, magnitude, vectors, error);
     }
     hb_release(allocator, vectors, 3 * (uint64_t)in.width * sizeof(float));
     hb_statistics_destroy(&statistics);

@@ -4,8 +4,8 @@
 
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
   const hb_quantize_options *o = job->options;
-  if (!o->progress || o->progress(o->context, job->done + bytes, job->plan->bytes) == 0)
-    return HB_OK;
+  uint64_t total = job->plan ? job->plan->bytes : 0; /* none before the survey ends */
+  if (!o->progress || o->progress(o->context, job->done + bytes, total) == 0) return HB_OK;
   return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
 }
 

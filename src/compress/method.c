@@ -1,4 +1,5 @@
 #include "compress/method.h"
+#include "compress/channel.h"
 #include "compress/gptq.h"
 #include "compress/spqr.h"
 
@@ -13,11 +14,34 @@ static const struct {
 
 enum { ASSIGNMENTS = sizeof assignments / sizeof *assignments };
 
+static const struct {
+  const char *name;
+  hb_method method;
+} known[] = {
+    {"awq", {.assignment = HB_ASSIGN_FIT, .awq = true}},
+    {"smoothquant",
+     {.assignment = HB_ASSIGN_CHANNEL, .smooth = true, .activations = HB_ACTIVATIONS_TOKEN}},
+    {"llm.int8",
+     {.assignment = HB_ASSIGN_CHANNEL,
+      .outlier_columns = true,
+      .activations = HB_ACTIVATIONS_TOKEN}},
+    {"zeroquant", {.assignment = HB_ASSIGN_ROUND, .activations = HB_ACTIVATIONS_TOKEN}},
+};
+
+static void add(const hb_method *part, hb_method *out) {
+  out->assignment = part->assignment;
+  out->awq |= part->awq;
+  out->smooth |= part->smooth;
+  out->outlier_columns |= part->outlier_columns;
+  if (part->activations != HB_ACTIVATIONS_BLOCK) out->activations = part->activations;
+}
+
 static bool set_part(hb_string part, hb_method *out) {
-  if (hb_string_equal(part, hb_string_of("awq"))) {
-    out->awq = true;
-    return true;
-  }
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (hb_string_equal(part, hb_string_of(known[i].name))) {
+      add(&known[i].method, out);
+      return true;
+    }
   for (int i = 0; i < ASSIGNMENTS; i++)
     if (hb_string_equal(part, hb_string_of(assignments[i].name))) {
       out->assignment = (hb_assignment)i;
@@ -39,16 +63,25 @@ hb_status hb_method_find(const char *text, hb_method *out, hb_error *error) {
   }
 }
 
+hb_status hb_method_set_activations(hb_method *method, const char *name, hb_error *error) {
+  static const char *const names[] = {"block", "token", "tensor"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(name, names[i]) == 0) {
+      method->activations = (hb_activations)i;
+      return HB_OK;
+    }
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "activations are block, token or tensor, not %s",
+                 name);
+}
+
 bool hb_method_wants_gram(const hb_method *method) {
   return assignments[method->assignment].gram;
 }
 
 bool hb_method_calibrates(const hb_method *method) {
-  return method->awq || method->assignment != HB_ASSIGN_ROUND;
-}
-
-bool hb_method_keeps_outliers(const hb_method *method) {
-  return method->assignment == HB_ASSIGN_SPQR;
+  return method->awq || method->smooth || method->outlier_columns ||
+         method->activations == HB_ACTIVATIONS_TENSOR ||
+         (method->assignment != HB_ASSIGN_ROUND && method->assignment != HB_ASSIGN_CHANNEL);
 }
 
 static hb_status spqr(const hb_matrix_job *job, hb_outliers *outliers, hb_error *error) {
@@ -70,6 +103,7 @@ hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_
   case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
   case HB_ASSIGN_GPTQ: return gptq(job, error);
+  case HB_ASSIGN_CHANNEL: return hb_matrix_channel(job, outliers, error);
   case HB_ASSIGN_SPQR: return outliers ? spqr(job, outliers, error) : gptq(job, error);
   }
   return HB_OK;

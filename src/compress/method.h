@@ -4,6 +4,7 @@
 #define HB_METHOD_H
 
 #include "compress/compensate.h"
+#include "model/model.h"
 
 /* X(NAME, "name", gram): how the blocks of a matrix are chosen. gram: from the correlations of its
  * inputs, for which the model is run over calibration text. */
@@ -11,7 +12,8 @@
   X(ROUND, "rtn", 0)                                                                               \
   X(FIT, "imatrix", 0)                                                                             \
   X(GPTQ, "gptq", 1)                                                                               \
-  X(SPQR, "spqr", 1)
+  X(SPQR, "spqr", 1)                                                                               \
+  X(CHANNEL, "channel", 0)
 
 typedef enum hb_assignment {
 #define HB_ASSIGNMENT_ENUM(name, text, gram) HB_ASSIGN_##name,
@@ -21,19 +23,23 @@ typedef enum hb_assignment {
 
 typedef struct hb_method {
   hb_assignment assignment;
-  bool awq; /* inputs that matter are scaled up before */
+  bool awq;                   /* inputs that matter are scaled up before */
+  bool smooth;                /* inputs that are hard to round are scaled down before */
+  bool outlier_columns;       /* weights of large inputs are kept beside the blocks */
+  hb_activations activations; /* how inputs become int8 */
 } hb_method;
 
-/* Reads names joined by +, such as "awq+gptq". */
+/* Reads names joined by +, such as "awq+gptq". Later ones add to earlier ones or replace what they
+ * said of blocks. */
 hb_status hb_method_find(const char *text, hb_method *out, hb_error *error);
+
+/* "block", "token" or "tensor" instead of the method's own. */
+hb_status hb_method_set_activations(hb_method *method, const char *name, hb_error *error);
 
 /* Whether the model has to be run over calibration text. */
 bool hb_method_calibrates(const hb_method *method);
 /* Whether the correlations of inputs are wanted. */
 bool hb_method_wants_gram(const hb_method *method);
-
-/* Whether some weights of the matrices in layers are kept beside the blocks. */
-bool hb_method_keeps_outliers(const hb_method *method);
 
 /* Chooses the blocks of a matrix, and, if there is room for them, its outliers. */
 hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_outliers *outliers,

@@ -110,21 +110,40 @@ static void sort_by_stage(const hb_gguf *gguf, hb_plan *plan) {
   }
 }
 
-/* Products of layers alone have a place for outliers. */
-static hb_status choose_outliers(hb_tensor_plan *p, double fraction, hb_error *error) {
+/* Products of layers alone have a place beside them. */
+static hb_status choose_beside(hb_tensor_plan *p, const hb_plan_rules *rules, hb_error *error) {
   const hb_tensor *t = p->tensor;
-  p->outliers = 0;
-  if (fraction == 0 || p->type == t->type || !hb_coder_of(p->type) || t->dims[2] != 1) return HB_OK;
-  if (t->dims[0] > HB_OUTLIERS_MOST_COLUMNS || t->dims[1] > UINT32_MAX)
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
-                   "tensor %S has too many columns for outliers", t->name);
-  return hb_outlier_count((uint32_t)t->dims[1], (uint32_t)t->dims[0], fraction, &p->outliers,
-                          error);
+  if (p->type == t->type || !hb_coder_of(p->type) || t->dims[2] != 1) return HB_OK;
+  p->input_scale = rules->method->activations == HB_ACTIVATIONS_TENSOR;
+  if (!rules->survey && rules->outliers == 0) return HB_OK;
+  if (t->dims[0] > HB_OUTLIERS_MOST_COLUMNS || t->dims[1] > UINT32_MAX / HB_OUTLIERS_MOST_COLUMNS)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %S is too large for outliers",
+                   t->name);
+  if (!rules->survey)
+    return hb_outlier_count((uint32_t)t->dims[1], (uint32_t)t->dims[0], rules->outliers,
+                            &p->outliers, error);
+  p->outliers = hb_survey_outliers(rules->survey, t->name, NULL) * (uint32_t)t->dims[1];
+  return HB_OK;
+}
+
+static bool in_layer(const hb_plan *plan, const hb_tensor_plan *p) {
+  return p->stage > HB_STAGE_BEFORE && p->stage < hb_plan_stage(plan->layers);
+}
+
+static hb_status choose_all(hb_plan *plan, const hb_source *source,
+                            const hb_quantize_options *options, const hb_plan_rules *rules,
+                            hb_error *error) {
+  for (size_t i = 0; i < plan->count; i++) {
+    hb_tensor_plan *p = &plan->tensors[i];
+    plan->bytes += p->tensor->bytes;
+    HB_TRY(choose(plan, source, options, rules->recipe, p, error));
+    if (in_layer(plan, p)) HB_TRY(choose_beside(p, rules, error));
+  }
+  return HB_OK;
 }
 
 hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *options,
-                         const hb_recipe *recipe, bool by_stage, double outliers, hb_plan *out,
-                         hb_error *error) {
+                         const hb_plan_rules *rules, hb_plan *out, hb_error *error) {
   const hb_gguf *gguf = source->gguf;
   *out = (hb_plan){.allocator = options->allocator, .count = hb_gguf_tensor_count(gguf)};
   out->layers = count_layers(gguf);
@@ -132,15 +151,8 @@ hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *opt
   if (!out->tensors) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
   for (size_t i = 0; i < out->count; i++)
     out->tensors[i] = (hb_tensor_plan){.tensor = hb_gguf_tensor_at(gguf, i)};
-  if (by_stage) sort_by_stage(gguf, out);
-  hb_status status = HB_OK;
-  for (size_t i = 0; i < out->count && status == HB_OK; i++) {
-    hb_tensor_plan *p = &out->tensors[i];
-    out->bytes += p->tensor->bytes;
-    status = choose(out, source, options, recipe, p, error);
-    bool in_layer = p->stage > HB_STAGE_BEFORE && p->stage < hb_plan_stage(out->layers);
-    if (status == HB_OK && in_layer) status = choose_outliers(p, outliers, error);
-  }
+  if (hb_method_calibrates(rules->method)) sort_by_stage(gguf, out);
+  hb_status status = choose_all(out, source, options, rules, error);
   if (status != HB_OK) hb_plan_destroy(out);
   return status;
 }
@@ -158,15 +170,14 @@ uint64_t hb_plan_outlier_bytes(const hb_tensor_plan *p) {
   return layout.bytes;
 }
 
-static hb_status declare_outliers(const hb_tensor_plan *p, hb_own_types *own, hb_gguf_writer *w,
-                                  hb_error *error) {
+/* Declares the tensor with that suffix instead of ".weight". */
+static hb_status declare_beside(const hb_tensor_plan *p, const char *suffix, hb_type type,
+                                uint64_t count, hb_gguf_writer *w, hb_error *error) {
   char name[HB_GGUF_MAX_WRITTEN_NAME + 1];
   hb_string stem = p->tensor->name;
-  uint64_t bytes = hb_plan_outlier_bytes(p);
   stem.length -= sizeof HB_WEIGHT_SUFFIX - 1;
-  size_t length = hb_format(name, sizeof name, "%S%s", stem, HB_OUTLIERS_SUFFIX);
-  own->features |= 1u << HB_FEATURE_OUTLIERS;
-  return hb_gguf_writer_add_tensor(w, (hb_string){name, length}, HB_TYPE_I8, 1, &bytes, error);
+  size_t length = hb_format(name, sizeof name, "%S%s", stem, suffix);
+  return hb_gguf_writer_add_tensor(w, (hb_string){name, length}, type, 1, &count, error);
 }
 
 static hb_status declare(const hb_tensor_plan *p, hb_own_types *own, hb_gguf_writer *w,
@@ -176,16 +187,34 @@ static hb_status declare(const hb_tensor_plan *p, hb_own_types *own, hb_gguf_wri
     HB_TRY(hb_own_types_add_matrix(own, w, t->name, p->type, t->dims[0], t->dims[1], error));
   else
     HB_TRY(hb_gguf_writer_add_tensor(w, t->name, p->type, t->dim_count, t->dims, error));
-  return p->outliers > 0 ? declare_outliers(p, own, w, error) : HB_OK;
+  if (p->outliers > 0) {
+    own->features |= 1u << HB_FEATURE_OUTLIERS;
+    HB_TRY(declare_beside(p, HB_OUTLIERS_SUFFIX, HB_TYPE_I8, hb_plan_outlier_bytes(p), w, error));
+  }
+  if (!p->input_scale) return HB_OK;
+  return declare_beside(p, HB_INPUT_SCALE_SUFFIX, HB_TYPE_F32, 1, w, error);
 }
 
-static hb_status write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
-                              hb_own_types *own, hb_gguf_writer *w, hb_error *error) {
+static hb_status set_activations(const hb_method *method, hb_own_types *own, hb_gguf_writer *w,
+                                 hb_error *error) {
+  static const char *const names[] = {"block", "token", "tensor"};
+  if (method->activations == HB_ACTIVATIONS_BLOCK) return HB_OK;
+  own->features |= 1u << HB_FEATURE_ACTIVATIONS;
+  if (method->outlier_columns)
+    HB_TRY(hb_gguf_writer_set_bool(w, "halfbyte.activations_skip_outliers", 1, error));
+  return hb_gguf_writer_set_string(w, "halfbyte.activations",
+                                   hb_string_of(names[method->activations]), error);
+}
+
+static hb_status write_header(const hb_plan *plan, const hb_source *source,
+                              const hb_plan_rules *rules, hb_own_types *own, hb_gguf_writer *w,
+                              hb_error *error) {
   hb_string architecture = {0};
   const hb_value *name = hb_gguf_value(source->gguf, "general.architecture");
   HB_TRY(hb_gguf_writer_copy(w, source->gguf, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
-  HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", file_type, error));
+  HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", rules->recipe->file_type, error));
+  HB_TRY(set_activations(rules->method, own, w, error));
   for (size_t i = 0; i < plan->count; i++) HB_TRY(declare(&plan->tensors[i], own, w, error));
   if (own->features != 0) {
     if (name) HB_TRY(hb_value_string(name, &architecture, error));
@@ -194,10 +223,10 @@ static hb_status write_header(const hb_plan *plan, const hb_source *source, uint
   return hb_gguf_writer_begin(w, error);
 }
 
-hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
-                               hb_gguf_writer *w, hb_error *error) {
+hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source,
+                               const hb_plan_rules *rules, hb_gguf_writer *w, hb_error *error) {
   hb_own_types own = {.allocator = plan->allocator};
-  hb_status status = write_header(plan, source, file_type, &own, w, error);
+  hb_status status = write_header(plan, source, rules, &own, w, error);
   hb_own_types_release(&own);
   return status;
 }

@@ -2,6 +2,8 @@
 #ifndef HB_PLAN_H
 #define HB_PLAN_H
 
+#include "compress/method.h"
+#include "compress/survey.h"
 #include "gguf/own_types.h"
 #include "gguf/write.h"
 #include "model/model.h"
@@ -13,6 +15,7 @@ typedef struct hb_tensor_plan {
   hb_type type;      /* that it becomes: `chosen`, unless its rows do not fit */
   uint32_t stage;    /* see hb_plan_stage */
   uint32_t outliers; /* values that are kept beside it */
+  bool input_scale;  /* that of its input stands beside it, too */
 } hb_tensor_plan;
 
 /* Stages in the order of a calibrated result. */
@@ -26,20 +29,27 @@ typedef struct hb_plan {
   uint64_t bytes; /* of all tensors in the source */
 } hb_plan;
 
-/* Plans for the types of a recipe. by_stage: what a model's layers have stands together, layer by
- * layer, and the output last; else in the order of the source. outliers: the part of the values of
- * matrices in layers that is kept beside their blocks. */
+/* What a plan follows. */
+typedef struct hb_plan_rules {
+  const hb_recipe *recipe;
+  const hb_method *method;
+  double outliers;         /* the part of values of matrices in layers that is kept beside blocks */
+  const hb_survey *survey; /* of inputs, where columns are kept; else NULL */
+} hb_plan_rules;
+
+/* For a method that calibrates, what a layer has stands together, layer by layer, and the output
+ * last; else tensors stand in the order of the source. */
 hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *options,
-                         const hb_recipe *recipe, bool by_stage, double outliers, hb_plan *out,
-                         hb_error *error);
+                         const hb_plan_rules *rules, hb_plan *out, hb_error *error);
 void hb_plan_destroy(hb_plan *plan);
 
 /* Bytes of the tensor with its outliers; 0: it has none. */
 uint64_t hb_plan_outlier_bytes(const hb_tensor_plan *plan);
 
-/* Writes metadata and records. */
-hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source, uint32_t file_type,
-                               hb_gguf_writer *writer, hb_error *error);
+/* Writes metadata and records. Behind a matrix in a layer come its outliers, if it has some, and
+ * the fixed scale of its input, if activations have those. */
+hb_status hb_plan_write_header(const hb_plan *plan, const hb_source *source,
+                               const hb_plan_rules *rules, hb_gguf_writer *writer, hb_error *error);
 
 /* The stage of a layer's tensors, and that of the output matrix and what goes with it. */
 static inline uint32_t hb_plan_stage(uint32_t layer) {

@@ -12,10 +12,10 @@ static hb_status quantize_tensors(hb_tensor_job *job, hb_error *error) {
   return HB_OK;
 }
 
-static hb_status write_all(hb_tensor_job *job, bool calibrated, uint32_t file_type,
-                           hb_error *error) {
-  HB_TRY(hb_plan_write_header(job->plan, job->source, file_type, job->writer, error));
-  HB_TRY(calibrated ? hb_quantize_layers(job, error) : quantize_tensors(job, error));
+static hb_status write_all(hb_tensor_job *job, const hb_plan_rules *rules, hb_error *error) {
+  HB_TRY(hb_plan_write_header(job->plan, job->source, rules, job->writer, error));
+  HB_TRY(hb_method_calibrates(job->method) ? hb_quantize_layers(job, error)
+                                           : quantize_tensors(job, error));
   return hb_gguf_writer_finish(job->writer, error);
 }
 
@@ -24,6 +24,7 @@ static hb_status check_options(const hb_source *source, const hb_quantize_option
   if (!o->type) return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "no type to quantize to");
   HB_TRY(hb_recipe_find(o->type, recipe, error));
   HB_TRY(hb_method_find(o->method ? o->method : "rtn", method, error));
+  if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   if (hb_method_calibrates(method) && !o->calibration)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s needs text to calibrate with",
@@ -31,30 +32,40 @@ static hb_status check_options(const hb_source *source, const hb_quantize_option
   return hb_gguf_check_complete(source->gguf, error);
 }
 
+/* Everything but the survey, which the rules may hold. */
+static hb_status quantize(hb_tensor_job *job, const hb_plan_rules *rules, const hb_sink *sink,
+                          hb_error *error) {
+  hb_plan plan;
+  HB_TRY(hb_plan_create(job->source, job->options, rules, &plan, error));
+  job->plan = &plan;
+  hb_status status = hb_gguf_writer_create(job->options->allocator, sink, &job->writer, error);
+  if (status == HB_OK) status = write_all(job, rules, error);
+  hb_gguf_writer_destroy(job->writer);
+  hb_plan_destroy(&plan);
+  return status;
+}
+
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error) {
-  const hb_allocator *allocator = options->allocator;
   hb_recipe recipe;
   hb_method method;
+  hb_survey survey = {0};
   HB_TRY(check_options(source, options, &recipe, &method, error));
-  bool calibrated = hb_method_calibrates(&method);
-  double outliers = hb_method_keeps_outliers(&method) ? options->outliers : 0;
-  hb_plan plan;
-  HB_TRY(hb_plan_create(source, options, &recipe, calibrated, outliers, &plan, error));
-  hb_gguf_writer *writer = NULL;
-  hb_tensor_job *job = hb_allocate_zero(allocator, sizeof *job);
-  hb_status status = job ? hb_gguf_writer_create(allocator, sink, &writer, error)
-                         : hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
-  if (status == HB_OK) {
-    job->options = options;
-    job->source = source;
-    job->plan = &plan;
-    job->method = &method;
-    job->writer = writer;
-    status = write_all(job, calibrated, recipe.file_type, error);
+  hb_tensor_job *job = hb_allocate_zero(options->allocator, sizeof *job);
+  if (!job) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  job->options = options;
+  job->source = source;
+  job->method = &method;
+  hb_plan_rules rules = {.recipe = &recipe, .method = &method};
+  if (method.assignment == HB_ASSIGN_SPQR) rules.outliers = options->outliers;
+  hb_status status = HB_OK;
+  if (method.outlier_columns) {
+    hb_walk_options walk = hb_job_walk(job);
+    job->survey = rules.survey = &survey;
+    status = hb_survey_create(&walk, &survey, error);
   }
-  hb_gguf_writer_destroy(writer);
-  hb_release(allocator, job, sizeof *job);
-  hb_plan_destroy(&plan);
+  if (status == HB_OK) status = quantize(job, &rules, sink, error);
+  hb_survey_destroy(&survey);
+  hb_release(options->allocator, job, sizeof *job);
   return status;
 }

@@ -14,6 +14,7 @@ typedef struct hb_tensor_job {
   const hb_source *source;
   const hb_plan *plan;
   const hb_method *method;
+  const hb_survey *survey; /* where columns are kept; else NULL */
   hb_gguf_writer *writer;
 
   const hb_tensor *tensor;     /* the one at work */
@@ -69,6 +70,9 @@ void hb_job_end(hb_tensor_job *job, size_t index);
 
 /* Tells of `bytes` of the tensor read, beside those before it. HB_ABORTED if the caller asks. */
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error);
+
+/* How a job's model is walked through. */
+hb_walk_options hb_job_walk(hb_tensor_job *job);
 
 /* Quantizes a model layer by layer, each from what calibration text brings to it through the
  * quantized layers before. */
