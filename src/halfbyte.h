@@ -616,6 +616,7 @@ typedef struct hb_quantize_options {
   /* Text to calibrate with, for methods that need it: [samples][length] tokens. */
   const hb_token *calibration;
   uint32_t calibration_samples, calibration_length;
+  const char *activations; /* "block", "token" or "tensor"; NULL: as the method wants */
   double outliers; /* spqr: the part of each matrix's values that is kept in half precision */
   void *context;   /* of the functions below, each of which may be NULL */
   /* The type for one matrix instead of `type`, the recipe's. */
@@ -635,14 +636,20 @@ typedef struct hb_quantize_options {
  *   awq      scales the inputs that matter up, and their weights with them, before (Lin et al.,
  *            arXiv 2306.00978); "awq+gptq" and the like
  *   spqr     gptq with the values that would cost most kept beside the blocks (Dettmers et al.,
- * arXiv 2306.03078); the file is one that only halfbyte reads
+ * arXiv 2306.03078) channel  8 bits with one scale a row, as Q8_0 smoothquant  channel, with
+ * inputs' outliers moved into the weights (Xiao et al., arXiv 2211.10438) llm.int8 channel, with
+ * the columns of inputs of 6 and more kept in half precision (Dettmers et al., arXiv 2208.07339)
+ *   zeroquant  rtn; like the two before, it lets the run round a row of inputs to int8 with one
+ *            scale ("token"; Yao et al., arXiv 2206.01861)
+ *
+ * With outliers, or activations other than "block", the file is one that only halfbyte reads.
  *
  * Those that calibrate go through the model layer by layer, and write the layers in their order.
  * Vectors, norms, biases, positions, RoPE factors and routers of experts are copied, and so are
  * matrices that have their type already. A matrix whose rows do not divide into the type's blocks
  * gets another one, and its report says so. Metadata are copied but for general.file_type,
  * general.quantization_version and split.*. HB_MODEL if a value to be converted is not finite or
- * too large for the type. Without calibration, needs some 12 MiB besides a copy of the records,
+ * too large for the type. Without calibration, needs some 3 MiB besides a copy of the records,
  * however large the tensors are; with it, the weights of a layer in F32 twice, the calibration's
  * tokens times the embedding length in F32, and the correlations of a product's inputs in F64. */
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,

@@ -35,6 +35,7 @@ typedef struct cli_options {
   const char *type, *method;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
+  const char *activations;
   float outliers;
   bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, json,
       kernels, help;
@@ -57,9 +58,11 @@ typedef struct cli_options {
   X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
-    "rtn imatrix gptq awq spqr, joined by + (default: gptq with --calibration, else rtn)")         \
+    "rtn imatrix gptq awq spqr channel smoothquant llm.int8 zeroquant, joined by +")               \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
     "a file with text to calibrate with; may be repeated")                                         \
+  X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
+    "int8 inputs with a scale a block, token or tensor (default: the method's)")                   \
   X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0.01",                                \
     "spqr: the part of the values that is kept in half precision")                                 \
   X(CALIBRATION_SAMPLES, 0, "calibration-samples", "N", U32, calibration_samples, 1, 1 << 20,      \

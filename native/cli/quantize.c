@@ -48,6 +48,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .calibration = calibration->tokens,
                                           .calibration_samples = calibration->samples,
                                           .calibration_length = calibration->length,
+                                          .activations = options->activations,
                                           .outliers = (double)options->outliers,
                                           .context = &j,
                                           .report = report,
@@ -122,7 +123,8 @@ const cli_command command_quantize = {
                "fits,\nand a line says so. With text to calibrate with, the model is quantized "
                "layer by layer.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
-             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(OUTLIERS) | CLI_BIT(THREADS),
+             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) |
+             CLI_BIT(THREADS),
     .needs = CLI_BIT(TYPE),
     .least_operands = 2,
     .most_operands = 2,

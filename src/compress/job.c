@@ -114,34 +114,16 @@ static void measure(hb_tensor_job *job, const float *original, const float *deco
   job->differences += (differences[0] + differences[1]) + (differences[2] + differences[3]);
 }
 
-hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
-                       uint64_t count, hb_error *error) {
-  const hb_type_traits *traits = hb_traits(job->type), *from = hb_traits(job->tensor->type);
-  const uint8_t *at = blocks;
-  while (count > 0) {
-    size_t piece = count < HB_PIECE_VALUES ? (size_t)count : HB_PIECE_VALUES;
-    size_t bytes = piece / traits->block_values * traits->block_bytes;
-    traits->decode(at, job->decoded, piece / traits->block_values);
-    size_t odd = first_odd(job->decoded, piece);
-    if (odd < piece) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
-    measure(job, original, job->decoded, piece);
-    HB_TRY(hb_gguf_writer_data(job->writer, at, bytes, error));
-    job->written += piece;
-    HB_TRY(hb_job_progress(job, job->written / from->block_values * from->block_bytes, error));
-    at += bytes;
-    original += piece;
-    count -= piece;
-  }
-  return HB_OK;
-}
-
-hb_status hb_job_write_whole(hb_tensor_job *job, const void *blocks, uint64_t bytes,
-                             const float *original, const float *decoded, hb_error *error) {
-  size_t odd = first_odd(decoded, (size_t)job->values);
-  if (odd < job->values) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
-  measure(job, original, decoded, (size_t)job->values);
+hb_status hb_job_write(hb_tensor_job *job, const void *blocks, uint64_t bytes,
+                       const float *original, const float *decoded, uint64_t count,
+                       hb_error *error) {
+  const hb_type_traits *from = hb_traits(job->tensor->type);
+  size_t odd = first_odd(decoded, (size_t)count);
+  if (odd < count) return refuse(job, odd, "too large for ", hb_type_name(job->type), error);
+  measure(job, original, decoded, (size_t)count);
   HB_TRY(hb_gguf_writer_data(job->writer, blocks, (size_t)bytes, error));
-  return hb_job_progress(job, job->tensor->bytes, error);
+  job->written += count;
+  return hb_job_progress(job, job->written / from->block_values * from->block_bytes, error);
 }
 
 hb_status hb_job_copy(hb_tensor_job *job, hb_error *error) {
@@ -159,7 +141,7 @@ hb_status hb_job_copy(hb_tensor_job *job, hb_error *error) {
 
 /* ---- Quantizing ---- */
 
-#define STRIP_VALUES (1u << 20) /* of rows that are quantized at once */
+#define STRIP_VALUES (1u << 18) /* of rows that are quantized at once */
 
 typedef struct strip {
   uint64_t values; /* room */
@@ -191,13 +173,16 @@ hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights,
 static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float *importance,
                                  const double *gram, hb_error *error) {
   uint64_t cols = job->tensor->dims[0], rows = job->values / cols, most = s->values / cols;
+  uint64_t row_bytes = 0;
+  hb_row_bytes(job->type, cols, &row_bytes);
   for (uint64_t row = 0; row < rows; row += most) {
     uint32_t count = (uint32_t)(rows - row < most ? rows - row : most);
     HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
     HB_TRY(hb_job_check(job, s->original, count * cols, error));
     memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
     HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, NULL, importance, gram, error));
-    HB_TRY(hb_job_write(job, s->blocks, s->original, count * cols, error));
+    HB_TRY(hb_job_write(job, s->blocks, row_bytes * count, s->original, s->weights, count * cols,
+                        error));
   }
   return HB_OK;
 }

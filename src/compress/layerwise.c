@@ -4,7 +4,10 @@
  * values that their blocks stand for take their place. */
 #include "compress/layerwise.h"
 #include "compress/awq.h"
+#include "compress/smooth.h"
 #include "quant/quant.h"
+
+#define SMOOTHING 0.5 /* half of the difficulty goes to the weights */
 
 /* ---- The products of a layer ---- */
 
@@ -81,6 +84,11 @@ hb_status hb_layer_gather(hb_layer_work *l, hb_operand input, uint32_t op, bool 
 
 /* ---- Quantizing ---- */
 
+/* Whether scales go from one tensor of a layer to others. */
+static bool folds(const hb_layer_work *l) {
+  return l->job->method->awq || l->job->method->smooth;
+}
+
 /* The parts of a product's outliers lie where the file has them. */
 static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outliers *out,
                                         hb_error *error) {
@@ -97,7 +105,18 @@ static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outl
                        .columns = (uint16_t *)(void *)(p->sparse + layout.columns),
                        .values = (uint16_t *)(void *)(p->sparse + layout.values),
                        .count = plan->outliers};
+  if (l->job->survey) hb_survey_outliers(l->job->survey, plan->tensor->name, out->columns);
   return HB_OK;
+}
+
+/* What the largest input is as an int8 of 127; columns of outliers do not count. */
+static float input_scale_of(const hb_layer_work *l, const hb_statistics *s) {
+  float largest = 0;
+  for (uint32_t c = 0; c < s->cols; c++) {
+    bool skipped = l->job->method->outlier_columns && s->largest[c] >= HB_OUTLIER_THRESHOLD;
+    if (!skipped && s->largest[c] > largest) largest = s->largest[c];
+  }
+  return largest > 0 ? largest / 127 : 1;
 }
 
 static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *importance,
@@ -107,7 +126,7 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   uint64_t values = weight->rows * weight->cols, row_bytes;
   float *values_now = hb_walk_values(l->walk, p->weight);
   hb_job_begin(l->job, p->plan);
-  if (l->job->type == l->job->tensor->type && !l->job->method->awq) return HB_OK;
+  if (l->job->type == l->job->tensor->type && !folds(l)) return HB_OK;
   HB_TRY(hb_job_check(l->job, values_now, values, error));
   hb_row_bytes(l->job->type, weight->cols, &row_bytes);
   p->block_bytes = row_bytes * weight->rows;
@@ -130,8 +149,10 @@ static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, 
   float *importance = hb_allocate(l->job->options->allocator, op->in.width * sizeof(float));
   if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
   hb_status status = hb_layer_gather(l, op->in, l->products[first].op, gram, &s, importance, error);
-  for (uint32_t i = first; i < end && status == HB_OK; i++)
+  for (uint32_t i = first; i < end && status == HB_OK; i++) {
+    l->products[i].input_scale = input_scale_of(l, &s);
     status = quantize_product(l, &l->products[i], importance, s.gram, error);
+  }
   hb_release(l->job->options->allocator, importance, op->in.width * sizeof(float));
   hb_statistics_destroy(&s);
   return status;
@@ -148,15 +169,20 @@ static const hb_product *product_of(const hb_layer_work *l, size_t plan) {
 /* A norm or bias, which may have taken a scale in. */
 static hb_status write_vector(hb_layer_work *l, const float *values, hb_error *error) {
   hb_tensor_job *job = l->job;
-  hb_traits(job->type)->encode(values, job->bytes, (size_t)job->values);
-  return hb_job_write(job, job->bytes, values, job->values, error);
+  const hb_type_traits *traits = hb_traits(job->type);
+  traits->encode(values, job->bytes, (size_t)job->values);
+  traits->decode(job->bytes, job->decoded, (size_t)job->values);
+  return hb_job_write(job, job->bytes, job->values * traits->block_bytes, values, job->decoded,
+                      job->values, error);
 }
 
 static hb_status write_product(hb_layer_work *l, const hb_product *p, hb_error *error) {
-  HB_TRY(hb_job_write_whole(l->job, p->blocks, p->block_bytes, p->original,
-                            hb_walk_values(l->walk, p->weight), error));
-  if (!p->sparse) return HB_OK;
-  return hb_gguf_writer_data(l->job->writer, p->sparse, (size_t)p->sparse_bytes, error);
+  HB_TRY(hb_job_write(l->job, p->blocks, p->block_bytes, p->original,
+                      hb_walk_values(l->walk, p->weight), l->job->values, error));
+  if (p->sparse)
+    HB_TRY(hb_gguf_writer_data(l->job->writer, p->sparse, (size_t)p->sparse_bytes, error));
+  if (!l->job->plan->tensors[p->plan].input_scale) return HB_OK;
+  return hb_gguf_writer_data(l->job->writer, &p->input_scale, sizeof p->input_scale, error);
 }
 
 static hb_status write_tensor(hb_layer_work *l, size_t index, hb_error *error) {
@@ -165,8 +191,8 @@ static hb_status write_tensor(hb_layer_work *l, size_t index, hb_error *error) {
   if (p) return write_product(l, p, error);
   const hb_model *m = hb_walk_model(l->walk);
   const hb_weight *weight = hb_weight_named(m, job->tensor->name);
-  bool folds = job->method->awq && weight && weight->vector && job->values <= HB_PIECE_VALUES;
-  return folds ? write_vector(l, weight->vector, error) : hb_job_copy(job, error);
+  bool changed = folds(l) && weight && weight->vector && job->values <= HB_PIECE_VALUES;
+  return changed ? write_vector(l, weight->vector, error) : hb_job_copy(job, error);
 }
 
 static hb_status write_stage(hb_layer_work *l, uint32_t stage, hb_error *error) {
@@ -193,6 +219,7 @@ static void release_products(hb_layer_work *l) {
 static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
   HB_TRY(hb_walk_load(l->walk, l->layer, error));
   HB_TRY(find_products(l, error));
+  if (l->job->method->smooth) HB_TRY(hb_smooth_layer(l, SMOOTHING, error));
   if (l->job->method->awq) HB_TRY(hb_awq_layer(l, error));
   for (uint32_t first = 0, end; first < l->count; first = end) {
     end = hb_layer_group_end(l, first);
@@ -249,18 +276,22 @@ static int was_stopped(void *context) {
   return hb_job_progress(context, 0, NULL) != HB_OK;
 }
 
-hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error) {
+hb_walk_options hb_job_walk(hb_tensor_job *job) {
   const hb_quantize_options *o = job->options;
+  return (hb_walk_options){.allocator = o->allocator,
+                           .parallel = o->parallel,
+                           .isa = hb_isa_best(),
+                           .source = job->source,
+                           .tokens = o->calibration,
+                           .samples = o->calibration_samples,
+                           .length = o->calibration_length,
+                           .context = job,
+                           .stopped = was_stopped};
+}
+
+hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error) {
   hb_layer_work l = {.job = job};
-  hb_walk_options options = {.allocator = o->allocator,
-                             .parallel = o->parallel,
-                             .isa = hb_isa_best(),
-                             .source = job->source,
-                             .tokens = o->calibration,
-                             .samples = o->calibration_samples,
-                             .length = o->calibration_length,
-                             .context = job,
-                             .stopped = was_stopped};
+  hb_walk_options options = hb_job_walk(job);
   HB_TRY(hb_walk_create(&options, &l.walk, error));
   hb_status status = quantize_before(job, error);
   for (; l.layer < hb_walk_model(l.walk)->h.layers && status == HB_OK; l.layer++) {

@@ -16,6 +16,7 @@ typedef struct hb_product {
   uint8_t
       *sparse; /* what is kept beside the blocks, as the file has it (quant/private.h), or NULL */
   uint64_t block_bytes, value_bytes, sparse_bytes;
+  float input_scale;
 } hb_product;
 
 typedef struct hb_layer_work {

@@ -26,7 +26,7 @@ typedef struct hb_tensor_job {
   uint64_t done; /* bytes of all tensors before it, for the progress */
 
   uint8_t bytes[4 * HB_PIECE_VALUES]; /* of a piece, as the source has it */
-  float decoded[HB_PIECE_VALUES];     /* a piece of the result */
+  float decoded[HB_PIECE_VALUES];     /* a vector of the result */
 } hb_tensor_job;
 
 /* Begins with a tensor of the plan. */
@@ -41,15 +41,12 @@ hb_status hb_job_read(hb_tensor_job *job, uint64_t first, uint64_t count, float 
 hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t count,
                        hb_error *error);
 
-/* Writes the next `count` values: `blocks` of the job's type, which are checked. They stand for the
- * values `original`, against which the tensor's error is measured. */
-hb_status hb_job_write(hb_tensor_job *job, const void *blocks, const float *original,
-                       uint64_t count, hb_error *error);
-
-/* Writes the whole tensor: `bytes` bytes of blocks, which, with what may stand beside them, stand
- * for the values `decoded`. */
-hb_status hb_job_write_whole(hb_tensor_job *job, const void *blocks, uint64_t bytes,
-                             const float *original, const float *decoded, hb_error *error);
+/* Writes the next `count` values: `bytes` bytes of blocks, of the job's type, which, with what may
+ * stand beside them, stand for `decoded`. That is checked, and the tensor's error measured against
+ * the values `original`. */
+hb_status hb_job_write(hb_tensor_job *job, const void *blocks, uint64_t bytes,
+                       const float *original, const float *decoded, uint64_t count,
+                       hb_error *error);
 
 /* Copies the tensor as it is. */
 hb_status hb_job_copy(hb_tensor_job *job, hb_error *error);
