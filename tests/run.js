@@ -51,10 +51,11 @@ const ctest = (build) => ({
   env: { CMOCKA_MESSAGE_OUTPUT: 'TAP' },
   count: countCtest,
 });
-/** The files *.test.js of a folder, but for some, by node:test with these flags. */
+/** The files *.test.js of a folder, but for some, by node:test with these flags, as many files at once
+ * as there are processors. */
 const nodeTests = (folder, { except = [], flags = [] } = {}) => ({
   command: [
-    ...['node', '--test', '--test-reporter=tap', ...flags],
+    ...['node', '--test', '--test-reporter=tap', `--test-concurrency=${processors}`, ...flags],
     ...testFiles(folder).filter((path) => !except.some((name) => path.endsWith(name))),
   ],
   count: countTap,
