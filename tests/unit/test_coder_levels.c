@@ -250,6 +250,28 @@ static void gptq_lowers_the_error_of_the_output(void **state) {
   }
 }
 
+/* A row of one super-block alone, and with 64 more columns that no input reaches. */
+static void columns_without_inputs_change_nothing_before_them(void **state) {
+  (void)state;
+  for (method m = ROUND; m <= GPTQ; m++) {
+    fixture f = odd_matrix(HB_TYPE_NF4, 7, 256), g = odd_matrix(HB_TYPE_NF4, 7, 320);
+    hb_matrix_job short_rows = job_of(&f), long_rows = job_of(&g);
+    memset(g.gram, 0, 320 * 320 * sizeof *g.gram);
+    for (uint32_t i = 0; i < 256; i++)
+      memcpy(g.gram + i * 320, f.gram + i * 256, 256 * sizeof *g.gram);
+    for (uint32_t row = 0; row < 7; row++)
+      memcpy(g.weights + row * 320, f.weights + row * 256, 256 * sizeof *g.weights);
+    memset(g.importance, 0, 320 * sizeof *g.importance);
+    memcpy(g.importance, f.importance, 256 * sizeof *g.importance);
+    assert_int_equal(hb_matrix_widened(&short_rows, apply, &m, NULL), HB_OK);
+    assert_int_equal(hb_matrix_widened(&long_rows, apply, &m, NULL), HB_OK);
+    for (uint32_t row = 0; row < 7; row++)
+      assert_memory_equal(f.blocks + row * BYTES, g.blocks + row * (BYTES + 35), BYTES);
+    fixture_release(&f);
+    fixture_release(&g);
+  }
+}
+
 static void every_lack_of_memory_is_told(void **state) {
   (void)state;
   hb_status status = HB_MEMORY;
@@ -288,6 +310,7 @@ int main(void) {
       cmocka_unit_test(odd_values_leave_finite_blocks_and_zeros_stay),
       cmocka_unit_test(rows_of_any_number_of_blocks_decode_to_the_weights),
       cmocka_unit_test(gptq_lowers_the_error_of_the_output),
+      cmocka_unit_test(columns_without_inputs_change_nothing_before_them),
       cmocka_unit_test(every_lack_of_memory_is_told),
       cmocka_unit_test(rows_that_end_within_a_block_of_64_are_refused),
   };
