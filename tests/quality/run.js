@@ -34,13 +34,14 @@ const RUNS = {
   hqq: ['q5_1', 'q4_1'],
   spqr: ['q4_k', 'q3_k'],
   squeezellm: ['table4', 'table3'],
+  channel: ['q8_0'],
   smoothquant: ['q8_0'],
   'smoothquant+gptq': ['q8_0'],
   'llm.int8': ['q8_0'],
   zeroquant: ['q8_0', 'q4_0'],
   mixed: ['q4_k'],
 };
-const CALIBRATION_FREE = ['rtn', 'hqq'];
+const CALIBRATION_FREE = ['rtn', 'hqq', 'channel'];
 
 /** @typedef {{ name: string, method: string, type: string }} Run */
 /** @typedef {{ value: number, error: number }} Estimate */
