@@ -43,21 +43,11 @@ static int print_json(const comparison *c) {
   return code;
 }
 
-static bool report(compared_pair *pair, const comparison *result, const char *folder) {
-  report_run run;
-  bool ok = report_gather(pair, result, &run) && report_write(folder, &run);
-  report_close(&run);
-  return ok;
-}
-
 static int compare(const cli_options *options) {
-  compared_pair pair;
   comparison result;
-  if (!compared_open(options->operands[0], options->operands[1], options, &pair)) return CLI_FAILED;
-  bool ok = compared_run(&pair, options, &result) &&
-            (!options->report || report(&pair, &result, options->report));
-  compared_close(&pair);
-  if (!ok) return CLI_FAILED;
+  if (!report_compare(options->operands[0], options->operands[1], options, options->report,
+                      &result))
+    return CLI_FAILED;
   if (options->json) return print_json(&result);
   print_table(&result);
   return CLI_OK;

@@ -53,7 +53,7 @@ static bool open_sessions(compared_pair *pair, const cli_options *options) {
 
 bool compared_open(const char *reference, const char *model, const cli_options *options,
                    compared_pair *out) {
-  *out = (compared_pair){0};
+  *out = (compared_pair){.reference_path = reference, .model_path = model};
   bool ok = open_engine(&out->reference, reference, options) &&
             open_engine(&out->model, model, options) && check_vocabulary(out);
   if (ok) share_threads(&out->reference, &out->model);
@@ -210,12 +210,11 @@ bool compared_run(compared_pair *pair, const cli_options *options, comparison *o
                       .context = pair->windows.context,
                       .chunks = pair->windows.count,
                       .threads = pair->reference.parallel.threads};
-  bool ok = describe_model(&pair->reference, options->operands[0], out, options, values,
-                           &out->reference) &&
-            describe_model(&pair->model, options->operands[1], out, options, values, &out->model);
-  ok = ok && run_open(&r, pair);
-  if (!ok) return false;
-  ok = run_windows(&r);
+  if (!describe_model(&pair->reference, pair->reference_path, out, options, values,
+                      &out->reference) ||
+      !describe_model(&pair->model, pair->model_path, out, options, values, &out->model))
+    return false;
+  bool ok = run_open(&r, pair) && run_windows(&r);
   if (ok) conclude(&r.divergence, out);
   run_close(&r);
   return ok && measure_both(pair, out);

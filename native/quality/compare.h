@@ -32,6 +32,7 @@ typedef struct comparison {
 
 /* Both models, loaded, with a session each for windows of the text. */
 typedef struct compared_pair {
+  const char *reference_path, *model_path;
   cli_engine reference, model;
   windows windows;
 } compared_pair;

@@ -99,6 +99,11 @@ void json_count(json_text *j, uint64_t value) {
   put(j, text, (size_t)length);
 }
 
+void json_bool(json_text *j, bool value) {
+  begin(j);
+  put(j, value ? "true" : "false", value ? 4 : 5);
+}
+
 void json_null(json_text *j) {
   begin(j);
   put(j, "null", 4);
@@ -130,14 +135,8 @@ void json_copy(json_text *j, hb_item item) {
     begin(j);
     put(j, text.data, text.length);
     return;
-  case HB_JSON_TRUE:
-    begin(j);
-    put(j, "true", 4);
-    return;
-  case HB_JSON_FALSE:
-    begin(j);
-    put(j, "false", 5);
-    return;
+  case HB_JSON_TRUE: json_bool(j, true); return;
+  case HB_JSON_FALSE: json_bool(j, false); return;
   }
 }
 

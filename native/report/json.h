@@ -25,6 +25,7 @@ void json_key(json_text *j, const char *name);
 void json_string(json_text *j, hb_string value);
 void json_number(json_text *j, double value);
 void json_count(json_text *j, uint64_t value);
+void json_bool(json_text *j, bool value);
 void json_null(json_text *j);
 
 /* A value that was parsed, with all that it holds. */

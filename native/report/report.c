@@ -73,7 +73,9 @@ static void write_tensors(json_text *j, const report_run *run) {
     json_member_string(j, "type", hb_type_name(t->type));
     json_member_count(j, "values", t->values);
     json_member_count(j, "bytes", t->bytes);
-    if (!t->rescaled) json_member_number(j, "error", t->error);
+    json_member_number(j, "error", t->error);
+    json_key(j, "rescaled");
+    json_bool(j, t->rescaled);
     json_end(j, '}');
   }
   json_end(j, ']');
@@ -217,5 +219,21 @@ bool report_write(const char *folder, const report_run *run) {
   json_close(&data);
   free(page);
   free(json);
+  return ok;
+}
+
+static bool report_pair(compared_pair *pair, const comparison *figures, const char *folder) {
+  report_run run;
+  bool ok = report_gather(pair, figures, &run) && report_write(folder, &run);
+  report_close(&run);
+  return ok;
+}
+
+bool report_compare(const char *reference, const char *model, const cli_options *options,
+                    const char *folder, comparison *out) {
+  compared_pair pair;
+  if (!compared_open(reference, model, options, &pair)) return false;
+  bool ok = compared_run(&pair, options, out) && (!folder || report_pair(&pair, out, folder));
+  compared_close(&pair);
   return ok;
 }

@@ -23,7 +23,8 @@ typedef struct report_tensor {
   hb_type type;
   uint64_t values, bytes;   /* bytes with those of outliers beside the matrix */
   double error;             /* sum of squared differences over sum of squares */
-  bool rescaled;            /* vectors of its layer changed, too, so that `error` says nothing */
+  bool rescaled;            /* vectors of its layer changed, too: `error` is what scaling rows and
+                               columns back leaves */
   report_histogram weights; /* of the reference */
   bool has_input;           /* false: it shares the input of the matrix before it, or has none */
   report_histogram input;   /* of the reference, on some of the text */
@@ -52,6 +53,11 @@ void report_close(report_run *run);
 /* Adds the run to the folder's report, in the place of an earlier one of the same model, and makes
  * the folder if it is not there. */
 bool report_write(const char *folder, const report_run *run);
+
+/* All of it for two files: compares them on the text of the options and, where `folder` is given,
+ * reports. */
+bool report_compare(const char *reference, const char *model, const cli_options *options,
+                    const char *folder, comparison *out);
 
 /* ---- The parts of report_gather ---- */
 

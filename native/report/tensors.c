@@ -3,7 +3,9 @@
 #include "base/half.h"
 #include "model/model.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct pass {
   const hb_model *reference, *model;
@@ -23,6 +25,75 @@ static void read_row(const hb_weight *w, uint32_t row, float *out) {
     out[o->column[i]] += hb_f32_of_f16(o->value[i]);
 }
 
+/* ---- Rescaled matrices ---- */
+
+/* Methods that fold scales into neighbours give rows and columns other sizes, which say nothing of
+ * the error. They are scaled back to the reference's, as fits it best: alternately columns and
+ * rows, whose best scales are quotients of sums. */
+typedef struct fitting {
+  const hb_weight *a, *b;
+  float *x, *y;
+  double *column, *upper, *lower; /* [cols] scales, and the sums of their quotients */
+  double *row;                    /* [rows] scales */
+} fitting;
+
+static double quotient(double upper, double lower) {
+  return lower > 0 ? upper / lower : 1;
+}
+
+static void fit_columns(fitting *f) {
+  size_t cols = (size_t)f->a->cols;
+  memset(f->upper, 0, cols * sizeof *f->upper);
+  memset(f->lower, 0, cols * sizeof *f->lower);
+  for (uint32_t row = 0; row < f->a->rows; row++) {
+    read_row(f->a, row, f->x);
+    read_row(f->b, row, f->y);
+    for (size_t i = 0; i < cols; i++) {
+      double scaled = f->row[row] * (double)f->y[i];
+      f->upper[i] += (double)f->x[i] * scaled;
+      f->lower[i] += scaled * scaled;
+    }
+  }
+  for (size_t i = 0; i < cols; i++) f->column[i] = quotient(f->upper[i], f->lower[i]);
+}
+
+/* The relative squared error that is left. */
+static double fit_rows(fitting *f) {
+  double differences = 0, squares = 0;
+  for (uint32_t row = 0; row < f->a->rows; row++) {
+    double upper = 0, lower = 0, size = 0;
+    read_row(f->a, row, f->x);
+    read_row(f->b, row, f->y);
+    for (uint64_t i = 0; i < f->a->cols; i++) {
+      double scaled = f->column[i] * (double)f->y[i];
+      upper += (double)f->x[i] * scaled;
+      lower += scaled * scaled;
+      size += (double)f->x[i] * (double)f->x[i];
+    }
+    f->row[row] = quotient(upper, lower);
+    differences += size - (lower > 0 ? upper * upper / lower : 0);
+    squares += size;
+  }
+  return squares > 0 ? differences / squares : differences;
+}
+
+static double fitted_error(const hb_weight *a, const hb_weight *b, float *x, float *y) {
+  enum { ROUNDS = 3 };
+  size_t cols = (size_t)a->cols, rows = (size_t)a->rows;
+  double *scales = malloc((3 * cols + rows) * sizeof *scales), error = NAN;
+  if (!scales) return error;
+  fitting f = {a, b, x, y, scales, scales + cols, scales + 2 * cols, scales + 3 * cols};
+  for (size_t i = 0; i < rows; i++) f.row[i] = 1;
+  for (int round = 0; round < ROUNDS; round++) {
+    fit_columns(&f);
+    error = fit_rows(&f);
+  }
+  free(scales);
+  return error;
+}
+
+/* ---- All matrices ---- */
+
 static void measure_error(report_tensor *t, const hb_weight *a, const hb_weight *b, float *x,
                           float *y) {
   double differences = 0, squares = 0;
@@ -37,6 +108,7 @@ static void measure_error(report_tensor *t, const hb_weight *a, const hb_weight 
     }
   }
   t->error = squares > 0 ? differences / squares : differences;
+  if (t->rescaled) t->error = fitted_error(a, b, x, y);
   for (uint32_t row = 0; row < a->rows; row++) {
     read_row(a, row, x);
     histogram_count(&t->weights, x, (size_t)a->cols);

@@ -61,6 +61,22 @@ test('a report tells of each matrix and layer, and of texts', needs(exact), (t) 
   assert.ok(withInput.includes('blk.0.attn_q.weight') && !withInput.includes('blk.0.attn_k.weight'));
 });
 
+test('scales that a method moves between matrices and norms count as no error',
+  needs(exact, 'text/tales-calibration.txt'), (t) => {
+    const { folder, run, read } = setUp(t);
+    const model = path.join(folder, 'smooth.gguf');
+    succeed(halfbyte([
+      'quantize', shared(exact), model, '--type', 'q8_0', '--method', 'smoothquant', '--calibration',
+      shared('text/tales-calibration.txt'), '--calibration-samples', '2', '--calibration-length', '64',
+    ]));
+    succeed(run(shared(exact), model));
+    const [{ tensors }] = read().runs;
+    const inLayers = tensors.filter(({ name }) => name.startsWith('blk.'));
+    assert.ok(inLayers.every(({ rescaled }) => rescaled));
+    assert.equal(tensors[0].rescaled, false);
+    for (const { name, error } of inLayers) assert.ok(error > 1e-5 && error < 2e-4, `${name}: ${error}`);
+  });
+
 test('a model beside itself has no errors', (t) => {
   const { run, read } = setUp(t);
   succeed(run(defaultModel, defaultModel));
