@@ -617,7 +617,8 @@ typedef struct hb_quantize_options {
   const hb_token *calibration;
   uint32_t calibration_samples, calibration_length;
   const char *activations; /* "block", "token" or "tensor"; NULL: as the method wants */
-  double outliers; /* spqr: the part of each matrix's values that is kept in half precision */
+  double outliers; /* spqr, squeezellm: the part of each matrix's values that is kept in half
+                      precision; 0: 0.01, 0.0045 */
   void *context;   /* of the functions below, each of which may be NULL */
   /* The type for one matrix instead of `type`, the recipe's. */
   hb_type (*choose)(void *context, const hb_tensor *tensor, hb_type type);
@@ -642,7 +643,9 @@ typedef struct hb_quantize_options {
  *   zeroquant  rtn; like the two before, it lets the run round a row of inputs to int8 with one
  *            scale ("token"; Yao et al., arXiv 2206.01861)
  *
- * With outliers, or activations other than "block", the file is one that only halfbyte reads.
+ * The types NF4 and FP4 are those of QLoRA (arXiv 2305.14314), whose scales are quantized, too.
+ * With them, tables, outliers, or activations other than "block", the file is one that only
+ * halfbyte reads.
  *
  * Those that calibrate go through the model layer by layer, and write the layers in their order.
  * Vectors, norms, biases, positions, RoPE factors and routers of experts are copied, and so are

@@ -58,13 +58,13 @@ typedef struct cli_options {
   X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
-    "rtn imatrix gptq awq spqr channel smoothquant llm.int8 zeroquant, joined by +")               \
+    "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
     "a file with text to calibrate with; may be repeated")                                         \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
     "int8 inputs with a scale a block, token or tensor (default: the method's)")                   \
-  X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0.01",                                \
-    "spqr: the part of the values that is kept in half precision")                                 \
+  X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0",                                   \
+    "spqr, squeezellm: the part of the values kept in half precision; 0: the usual")               \
   X(CALIBRATION_SAMPLES, 0, "calibration-samples", "N", U32, calibration_samples, 1, 1 << 20,      \
     "128", "pieces of the text that are used, evenly spread")                                      \
   X(CALIBRATION_LENGTH, 0, "calibration-length", "N", U32, calibration_length, 16, 1 << 20, "512", \

@@ -1,6 +1,7 @@
 /* One tensor on its way from the source to the result. */
 #include "base/half.h"
 #include "compress/requantize.h"
+#include "compress/wide.h"
 
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
   const hb_quantize_options *o = job->options;
@@ -149,6 +150,17 @@ typedef struct strip {
   uint8_t *blocks;
 } strip;
 
+typedef struct application {
+  const hb_method *method;
+  hb_type type;
+  hb_outliers *outliers;
+} application;
+
+static hb_status apply(void *context, const hb_matrix_job *m, hb_error *error) {
+  const application *a = context;
+  return hb_method_apply(a->method, a->type, m, a->outliers, error);
+}
+
 hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
                         hb_outliers *outliers, const float *importance, const double *gram,
                         hb_error *error) {
@@ -163,7 +175,9 @@ hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights,
                      .blocks = blocks,
                      .importance = importance,
                      .gram = gram};
-  if (m.coder) return hb_method_apply(job->method, &m, outliers, error);
+  application a = {job->method, job->type, outliers};
+  if (m.coder) return hb_matrix_widened(&m, apply, &a, error);
+  if (hb_type_is_private(job->type)) return apply(&a, &m, error);
   const hb_type_traits *traits = hb_traits(job->type);
   traits->encode(weights, blocks, (size_t)rows * cols);
   traits->decode(blocks, weights, (size_t)rows * cols);

@@ -1,13 +1,15 @@
 #include "compress/method.h"
 #include "compress/channel.h"
 #include "compress/gptq.h"
+#include "compress/hqq.h"
 #include "compress/spqr.h"
+#include "compress/tables.h"
 
 static const struct {
   const char *name;
-  bool gram;
+  bool calibrates, gram;
 } assignments[] = {
-#define HB_ASSIGNMENT_ROW(name, text, gram) {text, gram},
+#define HB_ASSIGNMENT_ROW(name, text, calibrates, gram) {text, calibrates, gram},
     HB_ASSIGNMENT_LIST(HB_ASSIGNMENT_ROW)
 #undef HB_ASSIGNMENT_ROW
 };
@@ -80,12 +82,16 @@ bool hb_method_wants_gram(const hb_method *method) {
 
 bool hb_method_calibrates(const hb_method *method) {
   return method->awq || method->smooth || method->outlier_columns ||
-         method->activations == HB_ACTIVATIONS_TENSOR ||
-         (method->assignment != HB_ASSIGN_ROUND && method->assignment != HB_ASSIGN_CHANNEL);
+         method->activations == HB_ACTIVATIONS_TENSOR || assignments[method->assignment].calibrates;
+}
+
+/* The fraction that gives that many outliers: in the middle of those that do. */
+static double fraction_of(const hb_matrix_job *job, const hb_outliers *outliers) {
+  return (outliers->count + 0.5) / ((double)job->rows * job->cols);
 }
 
 static hb_status spqr(const hb_matrix_job *job, hb_outliers *outliers, hb_error *error) {
-  hb_spqr_options options = {.fraction = (double)outliers->count / job->rows / job->cols};
+  hb_spqr_options options = {.fraction = fraction_of(job, outliers)};
   hb_spqr_report report;
   return hb_matrix_spqr(job, &options, outliers, &report, error);
 }
@@ -97,14 +103,39 @@ static hb_status gptq(const hb_matrix_job *job, hb_error *error) {
   return hb_matrix_gptq(job, &options, &report, error);
 }
 
-hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_outliers *outliers,
-                          hb_error *error) {
+double hb_method_outliers(const hb_method *method) {
+  switch (method->assignment) {
+  case HB_ASSIGN_SPQR: return HB_SPQR_FRACTION;
+  case HB_ASSIGN_TABLES: return HB_TABLES_FRACTION;
+  default: return 0;
+  }
+}
+
+static bool is_table(hb_type type) {
+  return type == HB_TYPE_TABLE4 || type == HB_TYPE_TABLE3;
+}
+
+bool hb_method_writes(const hb_method *method, hb_type type) {
+  return is_table(type) == (method->assignment == HB_ASSIGN_TABLES);
+}
+
+static hb_status tables(hb_type type, const hb_matrix_job *job, hb_outliers *outliers,
+                        hb_error *error) {
+  hb_tables_options options = {.bits = type == HB_TYPE_TABLE4 ? 4 : 3};
+  if (outliers) options.fraction = fraction_of(job, outliers);
+  return hb_matrix_tables(job, &options, outliers, error);
+}
+
+hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,
+                          hb_outliers *outliers, hb_error *error) {
   switch (method->assignment) {
   case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
   case HB_ASSIGN_GPTQ: return gptq(job, error);
   case HB_ASSIGN_CHANNEL: return hb_matrix_channel(job, outliers, error);
   case HB_ASSIGN_SPQR: return outliers ? spqr(job, outliers, error) : gptq(job, error);
+  case HB_ASSIGN_HQQ: return hb_matrix_hqq(job, error);
+  case HB_ASSIGN_TABLES: return tables(type, job, outliers, error);
   }
   return HB_OK;
 }

@@ -6,17 +6,19 @@
 #include "compress/compensate.h"
 #include "model/model.h"
 
-/* X(NAME, "name", gram): how the blocks of a matrix are chosen. gram: from the correlations of its
- * inputs, for which the model is run over calibration text. */
+/* X(NAME, "name", calibrates, gram): how the blocks of a matrix are chosen: whether by what its
+ * inputs are in calibration text, and by their correlations. */
 #define HB_ASSIGNMENT_LIST(X)                                                                      \
-  X(ROUND, "rtn", 0)                                                                               \
-  X(FIT, "imatrix", 0)                                                                             \
-  X(GPTQ, "gptq", 1)                                                                               \
-  X(SPQR, "spqr", 1)                                                                               \
-  X(CHANNEL, "channel", 0)
+  X(ROUND, "rtn", 0, 0)                                                                            \
+  X(FIT, "imatrix", 1, 0)                                                                          \
+  X(GPTQ, "gptq", 1, 1)                                                                            \
+  X(SPQR, "spqr", 1, 1)                                                                            \
+  X(CHANNEL, "channel", 0, 0)                                                                      \
+  X(HQQ, "hqq", 0, 0)                                                                              \
+  X(TABLES, "squeezellm", 1, 0)
 
 typedef enum hb_assignment {
-#define HB_ASSIGNMENT_ENUM(name, text, gram) HB_ASSIGN_##name,
+#define HB_ASSIGNMENT_ENUM(name, text, calibrates, gram) HB_ASSIGN_##name,
   HB_ASSIGNMENT_LIST(HB_ASSIGNMENT_ENUM)
 #undef HB_ASSIGNMENT_ENUM
 } hb_assignment;
@@ -41,8 +43,16 @@ bool hb_method_calibrates(const hb_method *method);
 /* Whether the correlations of inputs are wanted. */
 bool hb_method_wants_gram(const hb_method *method);
 
-/* Chooses the blocks of a matrix, and, if there is room for them, its outliers. */
-hb_status hb_method_apply(const hb_method *method, const hb_matrix_job *job, hb_outliers *outliers,
-                          hb_error *error);
+/* The part of the values of matrices in layers that is kept beside them, unless the caller says
+ * another; 0: none. */
+double hb_method_outliers(const hb_method *method);
+
+/* Whether the method writes that type: tables of levels and what writes them belong together. */
+bool hb_method_writes(const hb_method *method, hb_type type);
+
+/* Chooses the blocks of a matrix that becomes `type`, and, if there is room for them, its outliers.
+ */
+hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,
+                          hb_outliers *outliers, hb_error *error);
 
 #endif

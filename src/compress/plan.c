@@ -49,22 +49,24 @@ static hb_weight_kind kind_of(hb_string rest) {
   return HB_WEIGHT_Q;
 }
 
-static bool can_become(const hb_tensor *t, hb_type type) {
-  return type == t->type || hb_traits(type)->encode || hb_coder_of(type);
+static bool can_become(const hb_tensor *t, const hb_method *method, hb_type type) {
+  if (type == t->type) return true;
+  if (!hb_coder_of(type) && !hb_type_is_private(type)) return hb_traits(type)->encode != NULL;
+  return hb_method_writes(method, type);
 }
 
 static hb_status choose(const hb_plan *plan, const hb_source *source, const hb_quantize_options *o,
-                        const hb_recipe *recipe, hb_tensor_plan *p, hb_error *error) {
+                        const hb_plan_rules *rules, hb_tensor_plan *p, hb_error *error) {
   const hb_tensor *t = p->tensor;
   hb_string rest;
   uint32_t layer = layer_of(t->name, &rest);
   p->chosen = p->type = t->type;
   if (!is_quantizable(t)) return HB_OK;
   bool tied = !hb_gguf_tensor(source->gguf, hb_weight_table[HB_WEIGHT_OUTPUT].name);
-  hb_type type =
-      hb_recipe_type(recipe, kind_of(rest), layer == HB_NONE ? 0 : layer, plan->layers, tied);
+  hb_type type = hb_recipe_type(rules->recipe, kind_of(rest), layer == HB_NONE ? 0 : layer,
+                                plan->layers, tied);
   p->chosen = o->choose ? o->choose(o->context, t, type) : type;
-  if (!hb_traits(p->chosen) || !can_become(t, p->chosen))
+  if (!hb_traits(p->chosen) || !can_become(t, rules->method, p->chosen))
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "tensor %S: values cannot be rounded to %s",
                    t->name, hb_traits(p->chosen) ? hb_type_name(p->chosen) : "an unknown type");
   p->type = hb_type_fitting(p->chosen, t->dims[0]);
@@ -113,7 +115,8 @@ static void sort_by_stage(const hb_gguf *gguf, hb_plan *plan) {
 /* Products of layers alone have a place beside them. */
 static hb_status choose_beside(hb_tensor_plan *p, const hb_plan_rules *rules, hb_error *error) {
   const hb_tensor *t = p->tensor;
-  if (p->type == t->type || !hb_coder_of(p->type) || t->dims[2] != 1) return HB_OK;
+  if (p->type == t->type || t->dims[2] != 1) return HB_OK;
+  if (!hb_coder_of(p->type) && !hb_type_is_private(p->type)) return HB_OK;
   p->input_scale = rules->method->activations == HB_ACTIVATIONS_TENSOR;
   if (!rules->survey && rules->outliers == 0) return HB_OK;
   if (t->dims[0] > HB_OUTLIERS_MOST_COLUMNS || t->dims[1] > UINT32_MAX / HB_OUTLIERS_MOST_COLUMNS)
@@ -136,7 +139,7 @@ static hb_status choose_all(hb_plan *plan, const hb_source *source,
   for (size_t i = 0; i < plan->count; i++) {
     hb_tensor_plan *p = &plan->tensors[i];
     plan->bytes += p->tensor->bytes;
-    HB_TRY(choose(plan, source, options, rules->recipe, p, error));
+    HB_TRY(choose(plan, source, options, rules, p, error));
     if (in_layer(plan, p)) HB_TRY(choose_beside(p, rules, error));
   }
   return HB_OK;

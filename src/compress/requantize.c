@@ -57,7 +57,8 @@ hb_status hb_quantize(const hb_source *source, const hb_quantize_options *option
   job->source = source;
   job->method = &method;
   hb_plan_rules rules = {.recipe = &recipe, .method = &method};
-  if (method.assignment == HB_ASSIGN_SPQR) rules.outliers = options->outliers;
+  rules.outliers = hb_method_outliers(&method);
+  if (rules.outliers > 0 && options->outliers > 0) rules.outliers = options->outliers;
   hb_status status = HB_OK;
   if (method.outlier_columns) {
     hb_walk_options walk = hb_job_walk(job);

@@ -5,6 +5,8 @@
 
 #include "compress/compensate.h"
 
+#define HB_SPQR_FRACTION 0.01 /* where nobody says another */
+
 typedef struct hb_spqr_options {
   double fraction; /* of the weights that become outliers, 0 .. 1 */
   double damping;  /* first tried, part of the mean diagonal; 0: 0.01 */
