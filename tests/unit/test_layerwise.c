@@ -127,6 +127,46 @@ static void awq_scales_inputs_and_leaves_the_function_as_it_was(void **state) {
   gguf_file_close(&from);
 }
 
+/* Compared with plain rounding to as many bits: a mistake in what is written or run brings the
+ * distance to 1 and more, which is 4 times that of 4 bits. */
+static void every_method_writes_a_file_that_runs_and_means_the_same(void **state) {
+  (void)state;
+  static const struct {
+    const char *type, *method, *activations;
+    int bits;
+    double most;
+  } cases[] = {
+      {"q8_0", "channel", NULL, 8, 2},        {"q8_0", "smoothquant", NULL, 8, 3},
+      {"q8_0", "llm.int8", NULL, 8, 3},       {"q8_0", "smoothquant", "tensor", 8, 5},
+      {"q8_0", "llm.int8", "tensor", 8, 5},   {"q4_0", "zeroquant", NULL, 4, 1.5},
+      {"q4_0", "spqr", NULL, 4, 1.2},         {"q4_0", "smoothquant+gptq", NULL, 4, 1.2},
+      {"q4_1", "hqq", NULL, 4, 1.2},          {"nf4", "rtn", NULL, 4, 1.5},
+      {"nf4", "gptq", NULL, 4, 1.3},          {"fp4", "imatrix", NULL, 4, 2},
+      {"table4", "squeezellm", NULL, 4, 1.2}, {"q4_k_m", "gptq", NULL, 4, 1.2},
+      {"q3_k", "spqr", NULL, 4, 3},           {"table3", "squeezellm", NULL, 4, 3},
+  };
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  draw_tokens();
+  gguf_file eight = quantized(&from, &(hb_quantize_options){.type = "q8_0"});
+  gguf_file four = quantized(&from, &(hb_quantize_options){.type = "q4_0"});
+  const double plain[] = {distance(&from, &four), distance(&from, &eight)};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    gguf_file got = quantized(&from, &(hb_quantize_options){.type = cases[i].type,
+                                                            .method = cases[i].method,
+                                                            .activations = cases[i].activations,
+                                                            .calibration = tokens,
+                                                            .calibration_samples = SAMPLES,
+                                                            .calibration_length = LENGTH});
+    double off = distance(&from, &got) / plain[cases[i].bits == 8];
+    if (!(off < cases[i].most)) fail_msg("%s %s: %g", cases[i].type, cases[i].method, off);
+    gguf_file_close(&got);
+  }
+  gguf_file_close(&eight);
+  gguf_file_close(&four);
+  gguf_file_close(&from);
+}
+
 static void threads_do_not_change_a_byte(void **state) {
   (void)state;
   NEED_SHARED(SMALL);
@@ -165,6 +205,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calibration_brings_the_logits_closer),
       cmocka_unit_test(awq_scales_inputs_and_leaves_the_function_as_it_was),
+      cmocka_unit_test(every_method_writes_a_file_that_runs_and_means_the_same),
       cmocka_unit_test(threads_do_not_change_a_byte),
       cmocka_unit_test(methods_that_calibrate_refuse_to_go_without_text),
   };
