@@ -95,7 +95,9 @@ static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outl
   const hb_tensor_plan *plan = &l->job->plan->tensors[p->plan];
   hb_outlier_layout layout;
   if (plan->outliers == 0) return HB_OK;
-  hb_outliers_place(plan->tensor->dims[1], plan->outliers, &layout);
+  if (!hb_outliers_place(plan->tensor->dims[1], plan->outliers, &layout))
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %S is too large for outliers",
+                   plan->tensor->name);
   p->sparse = hb_allocate_zero(l->job->options->allocator, layout.bytes);
   p->sparse_bytes = layout.bytes;
   if (!p->sparse)
