@@ -33,7 +33,7 @@ static void begin(json_text *j) {
 }
 
 static void put_escaped(json_text *j, hb_string text) {
-  char escape[8];
+  char escape[12];
   put(j, "\"", 1);
   for (size_t at = 0; at < text.length;) {
     uint32_t c;
