@@ -64,7 +64,7 @@ static hb_status restore(hb_session *s, uint8_t how, hb_string rest) {
       rest.length < HB_STATE_HEADER_BYTES ? 0 : hb_load_u32((const uint8_t *)rest.data + 12);
   if (how & NAMED) positions %= CONTEXT + 1;
   for (uint32_t i = 0; i < hb_state_pieces(s); i++) {
-    uint64_t wanted;
+    uint64_t wanted = 0;
     size_t count;
     HB_TRY(hb_state_piece_bytes(s, positions, i, &wanted, NULL));
     uint8_t *piece = take(&rest, (size_t)wanted, how & CUT, &count);
