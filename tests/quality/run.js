@@ -6,6 +6,7 @@
 //   -m FILE             the model (default: tales-5.8m in F32, of the shared test data)
 //   -f TEXT             the text that is scored (its held-out one)
 //   --calibration TEXT  what methods calibrate with (a part of what it was trained on)
+//   --samples N         pieces of it that are used (default: quantize's)
 //   -c N                tokens of a chunk (256); --chunks N: only so many (default all)
 //   --runs METHOD:TYPE,..  only these (default: the list below)
 //   --peer DIR          files that another program made of the model, measured too (ggml's of it)
@@ -58,6 +59,7 @@ function readOptions(args) {
       model: { type: 'string', short: 'm', default: join(shared, 'models/tales-5.8m/tales-5.8m-f32.gguf') },
       file: { type: 'string', short: 'f', default: join(shared, 'text/tales-val.txt') },
       calibration: { type: 'string', default: join(shared, 'text/tales-calibration.txt') },
+      samples: { type: 'string' },
       context: { type: 'string', short: 'c', default: '256' },
       chunks: { type: 'string' },
       runs: { type: 'string' },
@@ -84,13 +86,6 @@ function halfbyte(args) {
   return { code: status, out: stdout, reason: stderr.trim().split('\n')[0].replace(/^halfbyte: /, '') };
 }
 
-/** The methods that this build names in its help. */
-function knownMethods() {
-  const found = halfbyte(['quantize', '--help']).out.match(/--method\b.{0,8}?\s{2,}([a-z0-9. ]+), joined by \+/);
-  if (!found) throw new Error('halfbyte quantize --help does not list its methods');
-  return found[1].trim().split(/\s+/);
-}
-
 /** @param {string} file @param {ReturnType<typeof readOptions>} options */
 function compare(file, { model, file: text, context, chunks, out }) {
   const args = ['compare', model, file, '-f', text, '-c', context, '--report', join(out, 'report'), '--json'];
@@ -101,20 +96,20 @@ function compare(file, { model, file: text, context, chunks, out }) {
 /**
  * @param {Run} run
  * @param {ReturnType<typeof readOptions>} options
- * @param {string[]} methods
  * @returns {Result}
  */
-function measure(run, options, methods) {
+function measure(run, options) {
   const { name, method, type } = run;
-  const unknown = method.split('+').find((part) => !methods.includes(part));
-  if (unknown) return { ...run, skipped: `this build has no method ${unknown}` };
   const file = join(options.out, 'models', `${name}.gguf`);
   const args = ['quantize', options.model, file, '--type', type, '--method', method];
-  if (!CALIBRATION_FREE.includes(method)) args.push('--calibration', options.calibration);
+  if (!CALIBRATION_FREE.includes(method)) {
+    args.push('--calibration', options.calibration);
+    if (options.samples) args.push('--calibration-samples', options.samples);
+  }
   const start = performance.now();
   const { code, reason } = halfbyte(args);
   const seconds = (performance.now() - start) / 1000;
-  if (code === 2) return { ...run, skipped: reason };
+  if (code === 2 || /^unknown method/.test(reason)) return { ...run, skipped: reason };
   if (code !== 0) return { ...run, error: reason };
   return { ...run, seconds, ...compare(file, options) };
 }
@@ -172,12 +167,11 @@ function page(results, { model, file }) {
 
 function main() {
   const options = readOptions(process.argv.slice(2));
-  const methods = knownMethods();
   rmSync(join(options.out, 'report'), { recursive: true, force: true });
   mkdirSync(join(options.out, 'models'), { recursive: true });
   const results = options.runs.map((run) => {
     console.error(run.name);
-    return measure(run, options, methods);
+    return measure(run, options);
   });
   results.push(...measurePeer(options));
   const text = page(results, options);
