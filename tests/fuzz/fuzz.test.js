@@ -15,7 +15,7 @@ function fuzz(target, ...args) {
   const folder = mkdtempSync(join(tmpdir(), 'halfbyte-fuzz-'));
   try {
     const flags = [...limits, `-artifact_prefix=${folder}/`, ...args.map((arg) => arg.replace('NEW', folder))];
-    const { status, stderr, error } = spawnSync(join('build/fuzz/tests', target), flags, { encoding: 'utf8' });
+    const { status, stderr, error } = spawnSync(join('build/asan/tests', target), flags, { encoding: 'utf8' });
     assert.ifError(error);
     assert.equal(status, 0, stderr);
     return stderr;
