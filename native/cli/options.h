@@ -35,10 +35,10 @@ typedef struct cli_options {
   const char *type, *method;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
-  const char *activations;
+  const char *activations, *tensor_rules;
   float outliers;
-  bool ignore_eos, stats, list_tensors, list_keys, list_program, ids, special, no_bos, json,
-      kernels, help;
+  bool allow_requantize, ignore_eos, stats, list_tensors, list_keys, list_program, ids, special,
+      no_bos, json, kernels, help;
   cli_list stops;
   const char *operands[CLI_MAX_OPERANDS];
   uint32_t operand_count;
@@ -57,6 +57,10 @@ typedef struct cli_options {
     "the type of the matrices: f32 f16 bf16 (default: as they are)")                               \
   X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
+  X(TENSOR_RULES, 0, "tensor", "RULES", TEXT, tensor_rules, 0, 0, NULL,                            \
+    "other types by name: attn_v=q6_k,ffn_down.*=q5_k; the first that fits counts")                \
+  X(ALLOW_REQUANTIZE, 0, "allow-requantize", NULL, FLAG, allow_requantize, 0, 0, NULL,             \
+    "take a model that is quantized already: its errors add up")                                   \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
     "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \

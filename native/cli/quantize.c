@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "common.h"
 #include "model/recipe.h"
+#include "rules.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -13,7 +14,12 @@ typedef struct job {
   uint64_t tensors, converted;
   uint64_t bytes_before, bytes_after, values;
   double worst; /* relative squared error of a tensor */
+  cli_rules rules;
 } job;
+
+static hb_type choose(void *context, const hb_tensor *tensor, hb_type type) {
+  return cli_rules_type(&((job *)context)->rules, tensor->name, type);
+}
 
 static void report(void *context, const hb_quantize_report *r) {
   job *j = context;
@@ -53,6 +59,10 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .context = &j,
                                           .report = report,
                                           .progress = advance};
+  if (options->tensor_rules) {
+    if (!cli_rules_read(options->tensor_rules, &j.rules)) return CLI_USAGE;
+    quantize_options.choose = choose;
+  }
   if (!options->method) quantize_options.method = calibration->tokens ? "gptq" : "rtn";
   hb_sink sink = {output, write_bytes};
   hb_error error;
@@ -82,12 +92,26 @@ static int with_output(const hb_source *source, const cli_options *options,
   return code;
 }
 
+/* Says so and returns false if the source is quantized and that was not allowed. */
+static bool check_source(const hb_source *source, const cli_options *options) {
+  for (size_t i = 0; i < hb_gguf_tensor_count(source->gguf); i++) {
+    const hb_tensor *t = hb_gguf_tensor_at(source->gguf, i);
+    if (t->type == HB_TYPE_F32 || t->type == HB_TYPE_F16 || t->type == HB_TYPE_BF16) continue;
+    if (options->allow_requantize) return true;
+    cli_fail("%s is quantized already (%.*s is %s); with --allow-requantize its errors add up",
+             options->operands[0], (int)t->name.length, t->name.data, hb_type_name(t->type));
+    return false;
+  }
+  return true;
+}
+
 static int quantize_source(const hb_source *source, const cli_options *options) {
   hb_threads *threads;
   hb_error error;
   cli_calibration calibration = {0};
   if (hb_source_includes(source, options->operands[1]))
     return cli_fail("%s is an input file; give another name to write", options->operands[1]);
+  if (!check_source(source, options)) return CLI_FAILED;
   if (options->calibration.count > 0 && !cli_calibration_read(source, options, &calibration))
     return CLI_FAILED;
   int code = CLI_FAILED;
@@ -118,13 +142,13 @@ static int quantize(const cli_options *options) {
 const cli_command command_quantize = {
     .name = "quantize",
     .operands = "IN OUT",
-    .summary = "Writes a model with its matrices in another type",
+    .summary = "Writes a model, or a folder of Hugging Face, with its matrices in another type",
     .details = "A matrix whose rows do not divide into the type's blocks falls back to a type that "
                "fits,\nand a line says so. With text to calibrate with, the model is quantized "
                "layer by layer.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) |
-             CLI_BIT(THREADS),
+             CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS),
     .needs = CLI_BIT(TYPE),
     .least_operands = 2,
     .most_operands = 2,

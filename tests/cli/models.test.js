@@ -268,6 +268,33 @@ test('quantize says which tensors fell back to another type', needs(stories), (t
   assert.equal(halfbyte(['run', '-m', file, '-n', '5']).code, 0);
 });
 
+test('quantize gives tensors types by rules', needs('models/tales-5.8m/tales-5.8m-f32.gguf'), (t) => {
+  const file = path.join(temporaryFolder(t), 'out.gguf');
+  const { code, err } = halfbyte([
+    'quantize', shared('models/tales-5.8m/tales-5.8m-f32.gguf'), file, '--type', 'q4_0',
+    '--tensor', 'attn_v=q6_k,blk.1.*down=q8_0,token_embd=f16',
+  ]);
+  assert.equal(code, 0, err);
+  const list = halfbyte(['inspect', file, '--tensors']).out;
+  for (const [name, type] of [
+    ['blk.0.attn_v.weight', 'Q6_K'], ['blk.1.ffn_down.weight', 'Q8_0'],
+    ['blk.0.ffn_down.weight', 'Q4_0'], ['token_embd.weight', 'F16'],
+  ])
+    assert.match(list, new RegExp(`${type} .*${name}\\n`), name);
+  const wrong = halfbyte(['quantize', shared('models/tales-5.8m/tales-5.8m-f32.gguf'), `${file}.2`, '--type', 'q4_0', '--tensor', 'attn_v']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /--tensor takes rules such as attn_v=q6_k, not 'attn_v'/);
+});
+
+test('quantize takes a quantized model only when told to', (t) => {
+  const file = path.join(temporaryFolder(t), 'out.gguf');
+  const { code, err } = halfbyte(['quantize', defaultModel, file, '--type', 'q8_0']);
+  assert.equal(code, 1);
+  assert.match(err, /is quantized already .* --allow-requantize/);
+  assert.equal(existsSync(file), false);
+  assert.equal(halfbyte(['quantize', defaultModel, file, '--type', 'q8_0', '--allow-requantize']).code, 0);
+});
+
 test('quantize never writes over its input', (t) => {
   const folder = temporaryFolder(t);
   const file = path.join(folder, 'model.gguf');
