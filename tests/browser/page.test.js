@@ -110,7 +110,7 @@ for (const browserKind of BROWSERS) {
       });
 
       test('takes a message back into the box to be changed', async () => {
-        await page.click('#messages .edit');
+        await (await page.waitForSelector('#messages .edit')).click();
         assert.equal(await page.$eval('#input', (element) => element.value), PROMPT);
         assert.equal(await page.$$eval('#messages article', (all) => all.length), 0);
       });
