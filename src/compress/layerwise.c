@@ -33,6 +33,9 @@ static hb_status find_products(hb_layer_work *l, hb_error *error) {
       return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "layer %u has too many products",
                      (uint64_t)l->layer);
     size_t index = plan_index(l->job->plan, hb_plan_stage(l->layer), m->weights[o->weight].name);
+    if (index == l->job->plan->count)
+      return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "tensor %s has no place in layer %u",
+                     m->weights[o->weight].name, (uint64_t)l->layer);
     l->products[l->count++] = (hb_product){.op = op, .weight = o->weight, .plan = index};
   }
   return HB_OK;
@@ -274,6 +277,14 @@ static hb_status quantize_before(hb_tensor_job *job, hb_error *error) {
   return HB_OK;
 }
 
+/* Every tensor of a layer has its turn only if the model has that layer. */
+static hb_status check_layers(const hb_layer_work *l, hb_error *error) {
+  uint64_t there = l->job->plan->layers, wanted = hb_walk_model(l->walk)->h.layers;
+  if (there == wanted) return HB_OK;
+  return hb_fail(error, HB_MODEL, HB_NO_OFFSET,
+                 "the file has tensors of %u layers, but its model has %u", there, wanted);
+}
+
 static int was_stopped(void *context) {
   return hb_job_progress(context, 0, NULL) != HB_OK;
 }
@@ -295,7 +306,8 @@ hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error) {
   hb_layer_work l = {.job = job};
   hb_walk_options options = hb_job_walk(job);
   HB_TRY(hb_walk_create(&options, &l.walk, error));
-  hb_status status = quantize_before(job, error);
+  hb_status status = check_layers(&l, error);
+  if (status == HB_OK) status = quantize_before(job, error);
   for (; l.layer < hb_walk_model(l.walk)->h.layers && status == HB_OK; l.layer++) {
     status = quantize_layer(&l, error);
     release_products(&l);

@@ -201,6 +201,27 @@ static void methods_that_calibrate_refuse_to_go_without_text(void **state) {
   gguf_file_close(&from);
 }
 
+static void layers_that_the_model_lacks_are_named(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  const hb_value *count = hb_gguf_value(from.gguf, "llama.block_count");
+  assert_int_equal(count->bytes, 4);
+  ((uint8_t *)count->data)[0] = 1; /* of 2 */
+  draw_tokens();
+  bytes to = {0};
+  hb_error error;
+  hb_quantize_options options = {.type = "q4_0",
+                                 .method = "imatrix",
+                                 .calibration = tokens,
+                                 .calibration_samples = SAMPLES,
+                                 .calibration_length = LENGTH};
+  assert_int_equal(quantize(&from, &options, &to, &error), HB_MODEL);
+  assert_non_null(strstr(error.message, "tensors of 2 layers, but its model has 1"));
+  free(to.data);
+  gguf_file_close(&from);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calibration_brings_the_logits_closer),
@@ -208,6 +229,7 @@ int main(void) {
       cmocka_unit_test(every_method_writes_a_file_that_runs_and_means_the_same),
       cmocka_unit_test(threads_do_not_change_a_byte),
       cmocka_unit_test(methods_that_calibrate_refuse_to_go_without_text),
+      cmocka_unit_test(layers_that_the_model_lacks_are_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
