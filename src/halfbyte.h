@@ -658,6 +658,25 @@ typedef struct hb_quantize_options {
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 
+typedef struct hb_calibrate_options {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel; /* results never depend on it */
+  const hb_token *calibration; /* [samples][length] */
+  uint32_t calibration_samples, calibration_length;
+  const hb_string *datasets; /* what the text is called, for the file alone */
+  size_t dataset_count;
+  void *context;
+  /* Told of `done` of `total` steps; total is 0 at first. A result other than 0 ends the work with
+   * HB_ABORTED. NULL: nobody. */
+  int (*progress)(void *context, uint64_t done, uint64_t total);
+} hb_calibrate_options;
+
+/* Runs the model over the text in full precision, layer by layer, and writes how large the inputs
+ * of each matrix in layers and of the output were: an importance file ("imatrix") in the GGUF form
+ * of llama.cpp. Needs the weights of a layer in F32, and the tokens times the embedding length. */
+hb_status hb_calibrate(const hb_source *source, const hb_calibrate_options *options,
+                       const hb_sink *sink, hb_error *error);
+
 /* ---- 12. Synthetic models and measuring ---------------------------------------------------- */
 
 /* The shape of a decoder-only model. */

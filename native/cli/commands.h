@@ -6,8 +6,8 @@
 
 extern const cli_command command_run, command_chat, command_inspect, command_tokenize,
     command_logits, command_parity, command_perplexity, command_compare, command_eval,
-    command_advise, command_quantize, command_convert, command_synth, command_bench,
-    command_selftest;
+    command_advise, command_calibrate, command_quantize, command_convert, command_synth,
+    command_bench, command_selftest;
 
 /* Options of every command that computes with a model. */
 #define CLI_COMPUTE_OPTIONS (CLI_BIT(MODEL) | CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV))

@@ -324,7 +324,8 @@ hb_status hb_walk_run(hb_walk *w, uint32_t end, uint32_t samples, bool keep, con
   float *stream = w->session->buffer[HB_BUFFER_STREAM];
   for (w->sample = 0; w->sample < samples; w->sample++) {
     if (w->o.stopped && w->o.stopped(w->o.context))
-      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET, "quantizing was stopped");
+      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET,
+                     "the run over the calibration text was stopped");
     memcpy(stream, w->stream + w->sample * values, (size_t)values * sizeof(float));
     run_sample(w, end, tap);
     if (keep) memcpy(w->stream + w->sample * values, stream, (size_t)values * sizeof(float));

@@ -5,7 +5,8 @@ import test from 'node:test';
 import { defaultModel, halfbyte, shell } from './support.js';
 
 const commands = [
-  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'eval', 'advise', 'quantize',
+  'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'eval', 'advise', 'calibrate',
+  'quantize',
   'convert', 'synth', 'bench', 'selftest',
 ];
 
@@ -78,6 +79,8 @@ const wrong = [
   [['compare', 'x', '-f', 'y'], /compare needs REF MODEL/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
+  [['calibrate', 'in', '-o', 'out'], /calibrate needs --calibration TEXT/],
+  [['calibrate', 'in', '--calibration', 'text'], /calibrate needs -o OUT/],
   [['convert', 'in'], /convert needs DIR OUT/],
   [['synth', '-o', 'out'], /synth needs --shape SHAPE/],
   [['synth', '--shape', 'smollm2-135m'], /synth needs -o OUT/],
