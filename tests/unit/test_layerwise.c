@@ -4,7 +4,8 @@
 #include "quantized.h"
 
 #define MODEL "models/tales-5.8m/tales-5.8m-f32.gguf"
-#define SMALL "vectors/quant/f32.gguf" /* random weights */
+#define SMALL "vectors/quant/f32.gguf" /* random weights, rows of 256 and 512 */
+#define TINY "vectors/arch/llama.gguf" /* the same, rows of 64 and more */
 enum { SAMPLES = 8, LENGTH = 64, SCORED = 64 };
 
 /* Tokens of the calibration text, and behind them others to look at results with. */
@@ -112,8 +113,8 @@ static bool differs(const gguf_file *a, const gguf_file *b, const char *name) {
  * change logits by more than rounding to 8 bits, which is what remains. */
 static void awq_scales_inputs_and_leaves_the_function_as_it_was(void **state) {
   (void)state;
-  NEED_SHARED(SMALL);
-  gguf_file from = gguf_file_shared(SMALL);
+  NEED_SHARED(TINY);
+  gguf_file from = gguf_file_shared(TINY);
   draw_tokens();
   gguf_file plain = quantized(&from, &(hb_quantize_options){.type = "q8_0"});
   gguf_file scaled = calibrated(&from, "q8_0", "awq+rtn", NULL);
@@ -127,50 +128,61 @@ static void awq_scales_inputs_and_leaves_the_function_as_it_was(void **state) {
   gguf_file_close(&from);
 }
 
-/* Compared with plain rounding to as many bits: a mistake in what is written or run brings the
- * distance to 1 and more, which is 4 times that of 4 bits. */
-static void every_method_writes_a_file_that_runs_and_means_the_same(void **state) {
-  (void)state;
-  static const struct {
-    const char *type, *method, *activations;
-    int bits;
-    double most;
-  } cases[] = {
-      {"q8_0", "channel", NULL, 8, 2},        {"q8_0", "smoothquant", NULL, 8, 3},
-      {"q8_0", "llm.int8", NULL, 8, 3},       {"q8_0", "smoothquant", "tensor", 8, 5},
-      {"q8_0", "llm.int8", "tensor", 8, 5},   {"q4_0", "zeroquant", NULL, 4, 1.5},
-      {"q4_0", "spqr", NULL, 4, 1.2},         {"q4_0", "smoothquant+gptq", NULL, 4, 1.2},
-      {"q4_1", "hqq", NULL, 4, 1.2},          {"nf4", "rtn", NULL, 4, 1.5},
-      {"nf4", "gptq", NULL, 4, 1.3},          {"fp4", "imatrix", NULL, 4, 2},
-      {"table4", "squeezellm", NULL, 4, 1.2}, {"q4_k_m", "gptq", NULL, 4, 1.2},
-      {"q3_k", "spqr", NULL, 4, 3},           {"table3", "squeezellm", NULL, 4, 3},
-  };
-  NEED_SHARED(SMALL);
-  gguf_file from = gguf_file_shared(SMALL);
-  draw_tokens();
-  gguf_file eight = quantized(&from, &(hb_quantize_options){.type = "q8_0"});
-  gguf_file four = quantized(&from, &(hb_quantize_options){.type = "q4_0"});
-  const double plain[] = {distance(&from, &four), distance(&from, &eight)};
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    gguf_file got = quantized(&from, &(hb_quantize_options){.type = cases[i].type,
-                                                            .method = cases[i].method,
-                                                            .activations = cases[i].activations,
-                                                            .calibration = tokens,
-                                                            .calibration_samples = SAMPLES,
-                                                            .calibration_length = LENGTH});
-    double off = distance(&from, &got) / plain[cases[i].bits == 8];
+typedef struct method_case {
+  const char *type, *method, *activations;
+  int bits;
+  double most;
+} method_case;
+
+static void assert_close(const gguf_file *from, const method_case *cases, size_t count) {
+  gguf_file eight = quantized(from, &(hb_quantize_options){.type = "q8_0"});
+  gguf_file four = quantized(from, &(hb_quantize_options){.type = "q4_0"});
+  const double plain[] = {distance(from, &four), distance(from, &eight)};
+  for (size_t i = 0; i < count; i++) {
+    gguf_file got = quantized(from, &(hb_quantize_options){.type = cases[i].type,
+                                                           .method = cases[i].method,
+                                                           .activations = cases[i].activations,
+                                                           .calibration = tokens,
+                                                           .calibration_samples = SAMPLES,
+                                                           .calibration_length = LENGTH});
+    double off = distance(from, &got) / plain[cases[i].bits == 8];
     if (!(off < cases[i].most)) fail_msg("%s %s: %g", cases[i].type, cases[i].method, off);
     gguf_file_close(&got);
   }
   gguf_file_close(&eight);
   gguf_file_close(&four);
+}
+
+/* Compared with plain rounding to as many bits: a mistake in what is written or run brings the
+ * distance to 1 and more, which is several times that of 4 bits. */
+static void every_method_writes_a_file_that_runs_and_means_the_same(void **state) {
+  (void)state;
+  static const method_case tiny[] = {
+      {"q8_0", "channel", NULL, 8, 3},        {"q8_0", "smoothquant", NULL, 8, 4},
+      {"q8_0", "llm.int8", NULL, 8, 4},       {"q8_0", "smoothquant", "tensor", 8, 8},
+      {"q8_0", "llm.int8", "tensor", 8, 8},   {"q4_0", "zeroquant", NULL, 4, 1.5},
+      {"q4_0", "spqr", NULL, 4, 1.5},         {"q4_0", "smoothquant+gptq", NULL, 4, 1.5},
+      {"q4_1", "hqq", NULL, 4, 1.5},          {"nf4", "rtn", NULL, 4, 2},
+      {"nf4", "gptq", NULL, 4, 1.5},          {"fp4", "imatrix", NULL, 4, 3},
+      {"table4", "squeezellm", NULL, 4, 1.5}, {"table3", "squeezellm", NULL, 4, 5},
+  };
+  static const method_case blocks_of_256[] = {
+      {"q4_k_m", "gptq", NULL, 4, 1.2},
+      {"q3_k", "spqr", NULL, 4, 3},
+  };
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(TINY), wide = gguf_file_shared(SMALL);
+  draw_tokens();
+  assert_close(&from, tiny, sizeof tiny / sizeof *tiny);
+  assert_close(&wide, blocks_of_256, sizeof blocks_of_256 / sizeof *blocks_of_256);
+  gguf_file_close(&wide);
   gguf_file_close(&from);
 }
 
 static void threads_do_not_change_a_byte(void **state) {
   (void)state;
-  NEED_SHARED(SMALL);
-  gguf_file from = gguf_file_shared(SMALL);
+  NEED_SHARED(TINY);
+  gguf_file from = gguf_file_shared(TINY);
   draw_tokens();
   hb_threads *threads;
   hb_error error;
