@@ -714,6 +714,20 @@ uint64_t hb_synthetic_size(const hb_synthetic *synthetic);
 /* The next bytes of the file, at most `capacity`; returns how many, 0 at its end. */
 size_t hb_synthetic_read(hb_synthetic *synthetic, void *out, size_t capacity);
 
+typedef struct hb_outlier_options {
+  const hb_allocator *allocator;
+  uint64_t seed; /* the same gives the same channels and factors everywhere */
+  void *context; /* of progress, which may be NULL and is as in hb_quantize_options */
+  int (*progress)(void *context, uint64_t done, uint64_t total);
+} hb_outlier_options;
+
+/* Writes a model that computes what `source` does, in F32, in which four channels of what the
+ * attention and the feed forward of each layer read are 30 to 100 times larger: outliers, such as
+ * large models have. The weights of norms are multiplied by that, and columns of matrices divided.
+ * HB_UNSUPPORTED for an architecture that is not known. Library halfbyte-compress. */
+hb_status hb_plant_outliers(const hb_source *source, const hb_outlier_options *options,
+                            const hb_sink *sink, hb_error *error);
+
 /* X(NAME, number, "name"): what a probe runs. */
 #define HB_PROBE_LIST(X)                                                                           \
   X(READ, 0, "read")         /* adds up `rows` x `cols` bytes: the memory's speed */               \

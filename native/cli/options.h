@@ -22,7 +22,7 @@ typedef struct cli_list {
 } cli_list;
 
 typedef struct cli_options {
-  const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights;
+  const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights, *plant;
   const char *thread_counts, *report;
   uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
   uint64_t seed, weight_seed, memory;
@@ -75,6 +75,8 @@ typedef struct cli_options {
     "tokens of a piece, at most the model's context")                                              \
   X(SHAPE, 0, "shape", "SHAPE", TEXT, shape, 0, 0, NULL,                                           \
     "a known model's name, or its sizes E,L,H,KV,F,V")                                             \
+  X(PLANT, 0, "outliers", "MODEL", TEXT, plant, 0, 0, NULL,                                        \
+    "write this model instead, in F32, with outliers that leave its results as they are")          \
   X(WEIGHTS, 0, "type", "TYPE", TEXT, weights, 0, 0, "q4_0",                                       \
     "the type of the matrices, or a mixture: q4_k_m q5_k_m q3_k_m")                                \
   X(MAX_TOKENS, 'n', "max-tokens", "N", U32, max_tokens, 0, UINT32_MAX, "256",                     \
@@ -101,7 +103,8 @@ typedef struct cli_options {
   X(JSON, 0, "json", NULL, FLAG, json, 0, 0, NULL, "print JSON")                                   \
   X(KERNELS, 0, "kernels", NULL, FLAG, kernels, 0, 0, NULL,                                        \
     "measure each kernel and type alone instead of a model")                                       \
-  X(WEIGHT_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "seed of the weights")          \
+  X(WEIGHT_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1",                                 \
+    "seed of the weights or the outliers")                                                         \
   X(STOP, 0, "stop", "TEXT", LIST, stops, 0, 0, NULL, "end before this text; may be repeated")     \
   X(IGNORE_EOS, 0, "ignore-eos", NULL, FLAG, ignore_eos, 0, 0, NULL,                               \
     "go on after the end of the text")                                                             \

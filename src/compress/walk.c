@@ -158,6 +158,9 @@ static hb_status describe(hb_walk *w, hb_error *error) {
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(w->o.isa));
   HB_TRY(hb_model_begin(m, error));
+  if (m->has_private)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "a model with formats of halfbyte's own cannot be changed once more");
   HB_TRY(bind(w, error));
   HB_TRY(load_weights(w, false, 0, &w->shared, &w->shared_bytes, error));
   HB_TRY(hb_rope_prepare(m, error));

@@ -352,6 +352,20 @@ test('synth takes a seed, which is 1 as a rule', (t) => {
   assert.ok(!first.equals(made('other.gguf', '--seed', '2')));
 });
 
+test('synth --outliers writes the model with outliers, and the model is as good', (t) => {
+  const folder = temporaryFolder(t);
+  const file = path.join(folder, 'model.gguf');
+  const other = path.join(folder, 'other.gguf');
+  const made = (out, ...more) => halfbyte(['synth', '--outliers', defaultModel, '-o', out, ...more]);
+  assert.deepEqual(made(file), { code: 0, signal: null, out: '', err: '' });
+  assert.match(halfbyte(['inspect', file]).out, /^ {2}F32 +\d+, /m);
+  assert.equal(made(other, '--seed', '2').code, 0);
+  assert.ok(!readFileSync(file).equals(readFileSync(other)));
+  const { code, err } = made(defaultModel);
+  assert.equal(code, 1);
+  assert.match(err, /is an input file; give another name to write/);
+});
+
 // ---- hostile files ----
 
 function hostileFiles(model) {
