@@ -606,16 +606,19 @@ typedef struct hb_quantize_report {
   uint64_t bytes;          /* in the result */
   double error;            /* sum of squared differences over sum of squares of the values */
   const char *reason;      /* why it is not of the type that was chosen for it, or NULL */
+  const char *note;        /* what of the method could not be done to it, and why, or NULL */
 } hb_quantize_report;
 
 typedef struct hb_quantize_options {
   const hb_allocator *allocator;
   const hb_parallel *parallel; /* results never depend on it */
   const char *type;   /* of the matrices: a tensor type's name, or that of a mixture: q4_k_m ... */
-  const char *method; /* see below; NULL: "rtn" */
+  const char *method; /* see below; NULL: "rtn", or with `importance` "imatrix" */
   /* Text to calibrate with, for methods that need it: [samples][length] tokens. */
   const hb_token *calibration;
   uint32_t calibration_samples, calibration_length;
+  /* An importance file (hb_calibrate) of the model, for "imatrix" instead of text, or NULL. */
+  const hb_source *importance;
   const char *activations; /* "block", "token" or "tensor"; NULL: as the method wants */
   double outliers; /* spqr, squeezellm: the part of each matrix's values that is kept in half
                       precision; 0: 0.01, 0.0045 */
@@ -631,7 +634,9 @@ typedef struct hb_quantize_options {
  *
  *   rtn      rounds every value to the nearest one that its block can hold
  *   imatrix  searches for the blocks' scales with the least error, values weighted by how large
- *            their inputs are in the calibration text
+ *            their inputs are in the calibration text, or were for an importance file. The file has
+ *            the inputs of the full model, the text brings those that pass through the layers as
+ *            they are quantized; the bits may differ
  *   gptq     rounds column by column, and lets the columns to come make up for the error (Frantar
  *            et al., arXiv 2210.17323)
  *   awq      scales the inputs that matter up, and their weights with them, before (Lin et al.,

@@ -33,6 +33,7 @@ typedef struct cli_options {
   cli_split split;
   cli_convention convention;
   const char *type, *method;
+  const char *imatrix;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
   const char *activations, *tensor_rules;
@@ -65,6 +66,8 @@ typedef struct cli_options {
     "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
     "a file with text to calibrate with; may be repeated")                                         \
+  X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
+    "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
     "int8 inputs with a scale a block, token or tensor (default: the method's)")                   \
   X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0",                                   \

@@ -9,6 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What is known of the inputs of matrices: text to run, or a file, or nothing. */
+typedef struct cli_inputs {
+  cli_calibration calibration;
+  const hb_source *importance;
+} cli_inputs;
+
 typedef struct job {
   progress bar;
   uint64_t tensors, converted;
@@ -30,10 +36,13 @@ static void report(void *context, const hb_quantize_report *r) {
   j->values += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
   if (r->type != t->type) j->converted++;
   if (r->error > j->worst) j->worst = r->error;
-  if (!r->reason) return;
+  if (!r->reason && !r->note) return;
   progress_end(&j->bar);
   cli_print_string(t->name);
-  printf(": %s, as %s\n", hb_type_name(r->type), r->reason);
+  printf(": %s", hb_type_name(r->type));
+  if (r->reason) printf(", as %s", r->reason);
+  if (r->note) printf("; %s", r->note);
+  printf("\n");
 }
 
 static int advance(void *context, uint64_t done, uint64_t total) {
@@ -45,8 +54,8 @@ static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_e
 }
 
 static int quantize_to(const hb_source *source, const cli_options *options,
-                       const cli_calibration *calibration, const hb_parallel *parallel,
-                       hb_output *output) {
+                       const cli_inputs *inputs, const hb_parallel *parallel, hb_output *output) {
+  const cli_calibration *calibration = &inputs->calibration;
   job j = {0};
   hb_quantize_options quantize_options = {.parallel = parallel,
                                           .type = options->type,
@@ -54,6 +63,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .calibration = calibration->tokens,
                                           .calibration_samples = calibration->samples,
                                           .calibration_length = calibration->length,
+                                          .importance = inputs->importance,
                                           .activations = options->activations,
                                           .outliers = (double)options->outliers,
                                           .context = &j,
@@ -63,7 +73,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
     if (!cli_rules_read(options->tensor_rules, &j.rules)) return CLI_USAGE;
     quantize_options.choose = choose;
   }
-  if (!options->method) quantize_options.method = calibration->tokens ? "gptq" : "rtn";
+  if (!options->method && calibration->tokens) quantize_options.method = "gptq";
   hb_sink sink = {output, write_bytes};
   hb_error error;
   progress_begin(&j.bar, "quantizing");
@@ -81,13 +91,13 @@ static int quantize_to(const hb_source *source, const cli_options *options,
 }
 
 static int with_output(const hb_source *source, const cli_options *options,
-                       const cli_calibration *calibration, const hb_parallel *parallel) {
+                       const cli_inputs *inputs, const hb_parallel *parallel) {
   hb_output *output;
   hb_error error;
   interrupt_catch(); /* so that the temporary file goes away */
   if (hb_output_create(options->operands[1], &output, &error) != HB_OK)
     return cli_fail_error(&error);
-  int code = quantize_to(source, options, calibration, parallel, output);
+  int code = quantize_to(source, options, inputs, parallel, output);
   hb_output_destroy(output);
   return code;
 }
@@ -105,23 +115,35 @@ static bool check_source(const hb_source *source, const cli_options *options) {
   return true;
 }
 
-static int quantize_source(const hb_source *source, const cli_options *options) {
+static int quantize_source(const hb_source *source, const hb_source *importance,
+                           const cli_options *options) {
   hb_threads *threads;
   hb_error error;
-  cli_calibration calibration = {0};
-  if (hb_source_includes(source, options->operands[1]))
+  cli_inputs inputs = {.importance = importance};
+  if (hb_source_includes(source, options->operands[1]) ||
+      (importance && hb_source_includes(importance, options->operands[1])))
     return cli_fail("%s is an input file; give another name to write", options->operands[1]);
   if (!check_source(source, options)) return CLI_FAILED;
-  if (options->calibration.count > 0 && !cli_calibration_read(source, options, &calibration))
+  if (options->calibration.count > 0 && !cli_calibration_read(source, options, &inputs.calibration))
     return CLI_FAILED;
   int code = CLI_FAILED;
   if (hb_threads_create(options->threads, &threads, &error) == HB_OK) {
-    code = with_output(source, options, &calibration, hb_threads_parallel(threads));
+    code = with_output(source, options, &inputs, hb_threads_parallel(threads));
     hb_threads_destroy(threads);
   } else {
     cli_fail_error(&error);
   }
-  free(calibration.tokens);
+  free(inputs.calibration.tokens);
+  return code;
+}
+
+static int quantize_measured(const hb_source *source, const cli_options *options) {
+  hb_source importance;
+  hb_error error;
+  if (!options->imatrix) return quantize_source(source, NULL, options);
+  if (hb_source_open(options->imatrix, &importance, &error) != HB_OK) return cli_fail_error(&error);
+  int code = quantize_source(source, &importance, options);
+  hb_source_close(&importance);
   return code;
 }
 
@@ -133,8 +155,12 @@ static int quantize(const cli_options *options) {
     cli_fail_error(&error);
     return CLI_USAGE;
   }
+  if (options->imatrix && options->calibration.count > 0) {
+    cli_fail("quantize takes either --imatrix or --calibration");
+    return CLI_USAGE;
+  }
   if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
-  int code = quantize_source(&source, options);
+  int code = quantize_measured(&source, options);
   hb_source_close(&source);
   return code;
 }
@@ -147,8 +173,9 @@ const cli_command command_quantize = {
                "fits,\nand a line says so. With text to calibrate with, the model is quantized "
                "layer by layer.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
-             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) |
-             CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS),
+             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(IMATRIX) | CLI_BIT(OUTLIERS) |
+             CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) |
+             CLI_BIT(THREADS),
     .needs = CLI_BIT(TYPE),
     .least_operands = 2,
     .most_operands = 2,

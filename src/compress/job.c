@@ -19,6 +19,7 @@ void hb_job_begin(hb_tensor_job *job, size_t index) {
   job->values = p->tensor->dims[0] * p->tensor->dims[1] * p->tensor->dims[2] * p->tensor->dims[3];
   job->written = 0;
   job->squares = job->differences = 0;
+  job->note = NULL;
 }
 
 void hb_job_end(hb_tensor_job *job, size_t index) {
@@ -33,6 +34,7 @@ void hb_job_end(hb_tensor_job *job, size_t index) {
                           .index = index,
                           .count = job->plan->count,
                           .type = p->type,
+                          .note = job->note,
                           .bytes = row_bytes * (job->values / job->tensor->dims[0]) +
                                    hb_plan_outlier_bytes(p)};
   if (job->squares > 0) r.error = job->differences / job->squares;
@@ -154,14 +156,15 @@ typedef struct application {
   const hb_method *method;
   hb_type type;
   hb_outliers *outliers;
+  const char **note;
 } application;
 
 static hb_status apply(void *context, const hb_matrix_job *m, hb_error *error) {
   const application *a = context;
-  return hb_method_apply(a->method, a->type, m, a->outliers, error);
+  return hb_method_apply(a->method, a->type, m, a->outliers, a->note, error);
 }
 
-hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
+hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
                         hb_outliers *outliers, const float *importance, const double *gram,
                         hb_error *error) {
   const hb_quantize_options *o = job->options;
@@ -175,7 +178,7 @@ hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights,
                      .blocks = blocks,
                      .importance = importance,
                      .gram = gram};
-  application a = {job->method, job->type, outliers};
+  application a = {job->method, job->type, outliers, &job->note};
   if (m.coder) return hb_matrix_widened(&m, apply, &a, error);
   if (hb_type_is_private(job->type)) return apply(&a, &m, error);
   const hb_type_traits *traits = hb_traits(job->type);

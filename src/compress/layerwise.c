@@ -143,8 +143,10 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   memcpy(p->original, values_now, (size_t)p->value_bytes);
   hb_outliers outliers;
   HB_TRY(make_room_for_outliers(l, p, &outliers, error));
-  return hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks,
-                       p->sparse ? &outliers : NULL, importance, gram, error);
+  HB_TRY(hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks,
+                       p->sparse ? &outliers : NULL, importance, gram, error));
+  p->note = l->job->note;
+  return HB_OK;
 }
 
 static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
@@ -182,6 +184,7 @@ static hb_status write_vector(hb_layer_work *l, const float *values, hb_error *e
 }
 
 static hb_status write_product(hb_layer_work *l, const hb_product *p, hb_error *error) {
+  l->job->note = p->note;
   HB_TRY(hb_job_write(l->job, p->blocks, p->block_bytes, p->original,
                       hb_walk_values(l->walk, p->weight), l->job->values, error));
   if (p->sparse)

@@ -17,6 +17,7 @@ typedef struct hb_product {
       *sparse; /* what is kept beside the blocks, as the file has it (quant/private.h), or NULL */
   uint64_t block_bytes, value_bytes, sparse_bytes;
   float input_scale;
+  const char *note; /* for the report, or NULL */
 } hb_product;
 
 typedef struct hb_layer_work {

@@ -80,7 +80,13 @@ bool hb_method_wants_gram(const hb_method *method) {
   return assignments[method->assignment].gram;
 }
 
+bool hb_method_takes_importance(const hb_method *method) {
+  return method->assignment == HB_ASSIGN_FIT && !method->awq && !method->smooth &&
+         !method->outlier_columns && method->activations != HB_ACTIVATIONS_TENSOR;
+}
+
 bool hb_method_calibrates(const hb_method *method) {
+  if (method->measured) return false;
   return method->awq || method->smooth || method->outlier_columns ||
          method->activations == HB_ACTIVATIONS_TENSOR || assignments[method->assignment].calibrates;
 }
@@ -90,17 +96,25 @@ static double fraction_of(const hb_matrix_job *job, const hb_outliers *outliers)
   return (outliers->count + 0.5) / ((double)job->rows * job->cols);
 }
 
-static hb_status spqr(const hb_matrix_job *job, hb_outliers *outliers, hb_error *error) {
+static const char uncompensated[] =
+    "columns do not make up for each other, as the correlations of its inputs have no factor";
+
+static hb_status spqr(const hb_matrix_job *job, hb_outliers *outliers, const char **note,
+                      hb_error *error) {
   hb_spqr_options options = {.fraction = fraction_of(job, outliers)};
   hb_spqr_report report;
-  return hb_matrix_spqr(job, &options, outliers, &report, error);
+  HB_TRY(hb_matrix_spqr(job, &options, outliers, &report, error));
+  if (report.damping == 0) *note = uncompensated;
+  return HB_OK;
 }
 
-static hb_status gptq(const hb_matrix_job *job, hb_error *error) {
+static hb_status gptq(const hb_matrix_job *job, const char **note, hb_error *error) {
   hb_gptq_options options = {.order = HB_GPTQ_BETTER};
   hb_gptq_report report;
   if (!job->gram) return hb_matrix_fit(job, error); /* a table of embeddings reads no inputs */
-  return hb_matrix_gptq(job, &options, &report, error);
+  HB_TRY(hb_matrix_gptq(job, &options, &report, error));
+  if (report.damping == 0) *note = uncompensated;
+  return HB_OK;
 }
 
 double hb_method_outliers(const hb_method *method) {
@@ -127,13 +141,13 @@ static hb_status tables(hb_type type, const hb_matrix_job *job, hb_outliers *out
 }
 
 hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,
-                          hb_outliers *outliers, hb_error *error) {
+                          hb_outliers *outliers, const char **note, hb_error *error) {
   switch (method->assignment) {
   case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
-  case HB_ASSIGN_GPTQ: return gptq(job, error);
+  case HB_ASSIGN_GPTQ: return gptq(job, note, error);
   case HB_ASSIGN_CHANNEL: return hb_matrix_channel(job, outliers, error);
-  case HB_ASSIGN_SPQR: return outliers ? spqr(job, outliers, error) : gptq(job, error);
+  case HB_ASSIGN_SPQR: return outliers ? spqr(job, outliers, note, error) : gptq(job, note, error);
   case HB_ASSIGN_HQQ: return hb_matrix_hqq(job, error);
   case HB_ASSIGN_TABLES: return tables(type, job, outliers, error);
   }

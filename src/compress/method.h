@@ -29,6 +29,7 @@ typedef struct hb_method {
   bool smooth;                /* inputs that are hard to round are scaled down before */
   bool outlier_columns;       /* weights of large inputs are kept beside the blocks */
   hb_activations activations; /* how inputs become int8 */
+  bool measured;              /* how large inputs are is known without running the model */
 } hb_method;
 
 /* Reads names joined by +, such as "awq+gptq". Later ones add to earlier ones or replace what they
@@ -38,6 +39,8 @@ hb_status hb_method_find(const char *text, hb_method *out, hb_error *error);
 /* "block", "token" or "tensor" instead of the method's own. */
 hb_status hb_method_set_activations(hb_method *method, const char *name, hb_error *error);
 
+/* Whether how large inputs are is all that it wants to know of them. */
+bool hb_method_takes_importance(const hb_method *method);
 /* Whether the model has to be run over calibration text. */
 bool hb_method_calibrates(const hb_method *method);
 /* Whether the correlations of inputs are wanted. */
@@ -51,8 +54,8 @@ double hb_method_outliers(const hb_method *method);
 bool hb_method_writes(const hb_method *method, hb_type type);
 
 /* Chooses the blocks of a matrix that becomes `type`, and, if there is room for them, its outliers.
- */
+ * *note is set where the method could not be followed. */
 hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,
-                          hb_outliers *outliers, hb_error *error);
+                          hb_outliers *outliers, const char **note, hb_error *error);
 
 #endif

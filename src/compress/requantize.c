@@ -1,12 +1,36 @@
 #include "compress/requantize.h"
+#include "compress/imatrix.h"
 #include "quant/quant.h"
+
+/* By what the importance file says of the tensor's inputs. */
+static hb_status quantize_measured(hb_tensor_job *job, hb_error *error) {
+  const hb_allocator *allocator = job->options->allocator;
+  uint64_t bytes = job->tensor->dims[0] * sizeof(float);
+  float *importance = hb_allocate(allocator, bytes);
+  bool known = false;
+  if (!importance)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the importance of %S",
+                   job->tensor->name);
+  hb_status status =
+      hb_imatrix_read(job->options->importance, job->tensor, importance, &known, error);
+  if (!known && !hb_string_equal(job->tensor->name, hb_string_of("token_embd.weight")))
+    job->note = "all its values count alike, as the importance file does not have it";
+  if (status == HB_OK) status = hb_job_quantize(job, known ? importance : NULL, NULL, error);
+  hb_release(allocator, importance, bytes);
+  return status;
+}
+
+static hb_status quantize_tensor(hb_tensor_job *job, hb_error *error) {
+  if (job->type == job->tensor->type) return hb_job_copy(job, error);
+  if (job->method->measured) return quantize_measured(job, error);
+  return hb_job_quantize(job, NULL, NULL, error);
+}
 
 /* Each tensor on its own. */
 static hb_status quantize_tensors(hb_tensor_job *job, hb_error *error) {
   for (size_t i = 0; i < job->plan->count; i++) {
     hb_job_begin(job, i);
-    HB_TRY(job->type == job->tensor->type ? hb_job_copy(job, error)
-                                          : hb_job_quantize(job, NULL, NULL, error));
+    HB_TRY(quantize_tensor(job, error));
     hb_job_end(job, i);
   }
   return HB_OK;
@@ -19,12 +43,24 @@ static hb_status write_all(hb_tensor_job *job, const hb_plan_rules *rules, hb_er
   return hb_gguf_writer_finish(job->writer, error);
 }
 
+/* An importance file takes the place of a run over text. */
+static hb_status check_importance(const hb_source *source, const hb_quantize_options *o,
+                                  hb_method *method, hb_error *error) {
+  if (!hb_method_takes_importance(method))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "method %s takes no importance file; imatrix does", o->method);
+  method->measured = true;
+  return hb_imatrix_check(o->importance->gguf, source->gguf, error);
+}
+
 static hb_status check_options(const hb_source *source, const hb_quantize_options *o,
                                hb_recipe *recipe, hb_method *method, hb_error *error) {
   if (!o->type) return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "no type to quantize to");
   HB_TRY(hb_recipe_find(o->type, recipe, error));
-  HB_TRY(hb_method_find(o->method ? o->method : "rtn", method, error));
+  const char *standard = o->importance ? "imatrix" : "rtn";
+  HB_TRY(hb_method_find(o->method ? o->method : standard, method, error));
   if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
+  if (o->importance) HB_TRY(check_importance(source, o, method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   if (hb_method_calibrates(method) && !o->calibration)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s needs text to calibrate with",

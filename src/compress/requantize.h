@@ -22,6 +22,7 @@ typedef struct hb_tensor_job {
   uint64_t values;             /* of it */
   uint64_t written;            /* values */
   double squares, differences; /* sums over what was written */
+  const char *note;            /* for the report, or NULL */
 
   uint64_t done; /* bytes of all tensors before it, for the progress */
 
@@ -58,7 +59,7 @@ hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const dou
 
 /* Quantizes `rows` rows, of the job's type, or rounds them if the type has no blocks. In the end
  * `weights` are the values that `blocks`, and `outliers` unless it is NULL, stand for. */
-hb_status hb_job_blocks(const hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
+hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
                         hb_outliers *outliers, const float *importance, const double *gram,
                         hb_error *error);
 

@@ -306,6 +306,30 @@ test('quantize never writes over its input', (t) => {
   assert.ok(readFileSync(file).equals(readFileSync(defaultModel)));
 });
 
+test('calibrate writes a file that quantize takes instead of text',
+  needs('models/tales-5.8m/tales-5.8m-f32.gguf', 'text/tales-calibration.txt'), (t) => {
+    const folder = temporaryFolder(t);
+    const [from, text] = [shared('models/tales-5.8m/tales-5.8m-f32.gguf'), shared('text/tales-calibration.txt')];
+    const [measured, plain, weighted] = ['m', 'p', 'w'].map((name) => path.join(folder, `${name}.gguf`));
+    const { code, out, err } = halfbyte([
+      'calibrate', from, '--calibration', text, '--calibration-samples', '2',
+      '--calibration-length', '64', '-o', measured,
+    ]);
+    assert.equal(code, 0, err);
+    assert.match(out, /inputs measured over 2 pieces of 64 tokens/);
+    const quantize = (file, ...more) => halfbyte(['quantize', from, file, '--type', 'q4_0', ...more]);
+    assert.equal(quantize(plain).code, 0);
+    const done = quantize(weighted, '--imatrix', measured);
+    assert.equal(done.code, 0, done.err);
+    assert.equal(done.out.split('\n').length, 2, 'nothing to note');
+    assert.ok(!readFileSync(plain).equals(readFileSync(weighted)));
+    assert.equal(halfbyte(['run', '-m', weighted, '-n', '5']).code, 0);
+    const refused = quantize(`${plain}.2`, '--imatrix', from);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /this is no importance file/);
+    assert.match(quantize(measured, '--imatrix', measured).err, /is an input file/);
+  });
+
 // ---- synth ----
 
 const tinyShape = '256,2,4,2,512,1000';

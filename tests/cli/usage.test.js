@@ -79,6 +79,7 @@ const wrong = [
   [['compare', 'x', '-f', 'y'], /compare needs REF MODEL/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
+  [['quantize', 'in', 'out', '--type', 'q4_0', '--imatrix', 'x', '--calibration', 'y'], /either --imatrix or --calib/],
   [['calibrate', 'in', '-o', 'out'], /calibrate needs --calibration TEXT/],
   [['calibrate', 'in', '--calibration', 'text'], /calibrate needs -o OUT/],
   [['convert', 'in'], /convert needs DIR OUT/],

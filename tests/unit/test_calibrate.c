@@ -219,6 +219,143 @@ static void what_cannot_be_measured_is_refused(void **state) {
   gguf_file_close(&from);
 }
 
+/* ---- Quantizing with such a file ---- */
+
+/* A copy with the first or every `old` in its bytes replaced by `new`, which is as long. */
+static gguf_file altered(const gguf_file *file, const char *old, const char *new, bool every) {
+  uint8_t *copy = malloc(file->size);
+  size_t length = strlen(old), found = 0;
+  memcpy(copy, file->bytes, file->size);
+  for (size_t i = 0; i + length <= file->size && (every || found == 0); i++)
+    if (memcmp(copy + i, old, length) == 0) {
+      memcpy(copy + i, new, length);
+      found++;
+    }
+  assert_true(found > 0 && strlen(new) == length);
+  return gguf_file_of(copy, file->size);
+}
+
+/* The last note of a tensor, and how many had one. */
+typedef struct notes {
+  char text[128], tensor[64];
+  int count;
+} notes;
+
+static void take_note(void *context, const hb_quantize_report *report) {
+  notes *n = context;
+  if (!report->note) return;
+  n->count++;
+  snprintf(n->text, sizeof n->text, "%s", report->note);
+  snprintf(n->tensor, sizeof n->tensor, "%.*s", (int)report->tensor->name.length,
+           report->tensor->name.data);
+}
+
+static hb_status quantize_with(const gguf_file *from, const gguf_file *importance,
+                               const char *method, notes *n, hb_error *error) {
+  bytes to = {0};
+  hb_source file = {importance->gguf, (void *)importance, read_bytes};
+  hb_quantize_options options = {
+      .type = "q4_0", .method = method, .importance = &file, .context = n, .report = take_note};
+  *n = (notes){0};
+  hb_status status = quantize(from, &options, &to, error);
+  free(to.data);
+  return status;
+}
+
+static void a_matrix_that_the_file_lacks_is_noted(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  draw_tokens();
+  notes n;
+  hb_error error;
+  gguf_file whole = calibrated(&from, &plain);
+  gguf_file lacking =
+      altered(&whole, "blk.0.attn_k.weight.in_sum2", "blk.0.attn_k.weight.other_2", false);
+  assert_int_equal(quantize_with(&from, &whole, NULL, &n, &error), HB_OK);
+  assert_int_equal(n.count, 0);
+  assert_int_equal(quantize_with(&from, &lacking, "imatrix", &n, &error), HB_OK);
+  assert_int_equal(n.count, 1);
+  assert_string_equal(n.tensor, "blk.0.attn_k.weight");
+  assert_non_null(strstr(n.text, "the importance file does not have it"));
+  gguf_file_close(&lacking);
+  gguf_file_close(&whole);
+  gguf_file_close(&from);
+}
+
+static void methods_that_want_more_take_no_file(void **state) {
+  (void)state;
+  static const char *const methods[] = {"gptq", "awq", "rtn", "squeezellm", "smoothquant"};
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  draw_tokens();
+  gguf_file file = calibrated(&from, &plain);
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    notes n;
+    hb_error error;
+    assert_int_equal(quantize_with(&from, &file, methods[i], &n, &error), HB_ARGUMENT);
+    assert_non_null(strstr(error.message, methods[i]));
+    assert_non_null(strstr(error.message, "takes no importance file"));
+  }
+  gguf_file_close(&file);
+  gguf_file_close(&from);
+}
+
+/* Takes over `file`. */
+static void assert_refused(const gguf_file *from, gguf_file file, const char *message) {
+  notes n;
+  hb_error error = {0};
+  assert_int_equal(quantize_with(from, &file, "imatrix", &n, &error), HB_MODEL);
+  if (!strstr(error.message, message)) fail_msg("%s, not %s", error.message, message);
+  gguf_file_close(&file);
+}
+
+static gguf_file with_float(const gguf_file *file, const char *tensor, size_t index, float value) {
+  gguf_file copy = altered(file, "GGUF", "GGUF", false);
+  const hb_tensor *t = hb_gguf_tensor(copy.gguf, tensor);
+  memcpy(copy.bytes + hb_gguf_data_start(copy.gguf) + t->offset + 4 * index, &value, 4);
+  return copy;
+}
+
+/* Behind the name of a vector stand the number of its dimensions, 32 bits, the one, and its type.
+ */
+static gguf_file with_type(const gguf_file *file, const char *tensor, hb_type type) {
+  uint8_t *copy = malloc(file->size);
+  size_t at = 0, length = strlen(tensor);
+  memcpy(copy, file->bytes, file->size);
+  while (memcmp(copy + at, tensor, length) != 0) at++;
+  copy[at + length + 12] = (uint8_t)type;
+  return gguf_file_of(copy, file->size);
+}
+
+static void what_is_no_importance_of_the_model_is_refused_by_name(void **state) {
+  (void)state;
+  static const char sums[] = "blk.0.attn_k.weight.in_sum2", counts[] = "blk.0.attn_k.weight.counts";
+  NEED_SHARED(SMALL);
+  NEED_SHARED("vectors/arch/llama.gguf");
+  gguf_file from = gguf_file_shared(SMALL), other = gguf_file_shared("vectors/arch/llama.gguf");
+  draw_tokens();
+  gguf_file file = calibrated(&from, &plain);
+  for (size_t i = 0; i < COUNT; i++) tokens[i] %= 256;
+  assert_refused(&from, calibrated(&other, &plain), "but the model's matrix wants");
+  assert_refused(&from, gguf_file_shared(SMALL), "this is no importance file");
+  assert_refused(&from, altered(&file, "imatrix", "imatrox", false), "this is no importance file");
+  assert_refused(&from, altered(&file, "in_sum2", "in_sum3", true), "has no matrix of this model");
+  assert_refused(&from, altered(&file, counts, "blk.0.attn_k.weight.caunts", false),
+                 "tensor blk.0.attn_k.weight.counts is missing");
+  assert_refused(&from, with_float(&file, counts, 0, 0), "attn_k.weight.counts is below 1");
+  assert_refused(&from, with_float(&file, counts, 0, NAN), "attn_k.weight.counts is below 1");
+  const float odd[] = {-1, NAN, INFINITY};
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+    assert_refused(&from, with_float(&file, sums, 3, odd[i]),
+                   "attn_k.weight.in_sum2: value 3 is no finite sum of squares");
+  assert_refused(&from, with_type(&file, sums, HB_TYPE_I32),
+                 "attn_k.weight.in_sum2 is I32, not F32");
+  gguf_file_close(&file);
+  gguf_file_close(&other);
+  gguf_file_close(&from);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_first_inputs_are_normed_embeddings),
@@ -226,6 +363,9 @@ int main(void) {
       cmocka_unit_test(the_file_says_what_it_is),
       cmocka_unit_test(threads_do_not_change_a_byte),
       cmocka_unit_test(what_cannot_be_measured_is_refused),
+      cmocka_unit_test(a_matrix_that_the_file_lacks_is_noted),
+      cmocka_unit_test(methods_that_want_more_take_no_file),
+      cmocka_unit_test(what_is_no_importance_of_the_model_is_refused_by_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "matrix_support.h"
 
 #include "compress/gptq.h"
+#include "compress/method.h"
 
 /* ---- By hand ---- */
 
@@ -358,6 +359,30 @@ static void damping_rises_until_the_matrix_is_positive_definite(void **state) {
     }
 }
 
+static void a_method_notes_what_it_could_not_compensate(void **state) {
+  (void)state;
+  static const char *const names[] = {"gptq", "spqr"};
+  for (int n = 0; n < 2; n++)
+    for (int sound = 0; sound < 2; sound++) {
+      fixture f = fixture_random(&affine32, 5, 64);
+      for (uint32_t i = 0; i < f.cols; i++)
+        for (uint32_t j = 0; j < f.cols; j++) f.gram[(size_t)i * f.cols + j] = i == j;
+      f.gram[10 * f.cols + 50] = f.gram[50 * f.cols + 10] = sound ? 0.5 : 2.5;
+      hb_method method;
+      hb_matrix_job job = job_of(&f);
+      const char *note = NULL;
+      uint32_t starts[6];
+      uint16_t columns[8], values[8];
+      hb_outliers outliers = {.starts = starts, .columns = columns, .values = values, .count = 2};
+      assert_int_equal(hb_method_find(names[n], &method, NULL), HB_OK);
+      assert_int_equal(
+          hb_method_apply(&method, HB_TYPE_F32, &job, n == 1 ? &outliers : NULL, &note, NULL),
+          HB_OK);
+      assert_int_equal(note == NULL, sound);
+      fixture_release(&f);
+    }
+}
+
 static void fewer_inputs_than_columns_are_enough(void **state) {
   (void)state;
   for (int order = 0; order < 3; order++) {
@@ -483,6 +508,7 @@ int main(void) {
       cmocka_unit_test(the_loss_is_the_damped_error_of_the_output),
       cmocka_unit_test(inputs_without_correlation_give_plain_rounding),
       cmocka_unit_test(damping_rises_until_the_matrix_is_positive_definite),
+      cmocka_unit_test(a_method_notes_what_it_could_not_compensate),
       cmocka_unit_test(fewer_inputs_than_columns_are_enough),
       cmocka_unit_test(statistics_that_say_nothing_give_plain_rounding),
       cmocka_unit_test(what_meets_no_input_does_not_matter),

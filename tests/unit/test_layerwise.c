@@ -109,6 +109,39 @@ static bool differs(const gguf_file *a, const gguf_file *b, const char *name) {
   return memcmp(gguf_file_data(a, x), gguf_file_data(b, y), (size_t)x->bytes) != 0;
 }
 
+/* The file has the inputs of the full model, text those behind layers that are quantized: with the
+ * first layer's they agree, down to the bits as 512 inputs are. */
+static void an_importance_file_takes_the_place_of_text(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL);
+  read_tokens(&from);
+  hb_source source = {from.gguf, &from, read_bytes};
+  bytes to = {0};
+  hb_sink sink = {&to, write_bytes};
+  hb_error error;
+  hb_calibrate_options options = {
+      .calibration = tokens, .calibration_samples = SAMPLES, .calibration_length = LENGTH};
+  assert_int_equal(hb_calibrate(&source, &options, &sink, &error), HB_OK);
+  gguf_file measured = gguf_file_of(to.data, to.size);
+  hb_source importance = {measured.gguf, &measured, read_bytes};
+  gguf_file plain = quantized(&from, &(hb_quantize_options){.type = "q4_0"});
+  gguf_file by_text = calibrated(&from, "q4_0", "imatrix", NULL);
+  gguf_file by_file =
+      quantized(&from, &(hb_quantize_options){.type = "q4_0", .importance = &importance});
+  double off = distance(&from, &by_file), best = distance(&from, &by_text);
+  assert_true(off < distance(&from, &plain));
+  assert_true(off < 1.2 * best && best < 1.2 * off);
+  assert_false(differs(&by_text, &by_file, "blk.0.attn_q.weight"));
+  assert_true(differs(&plain, &by_file, "blk.0.attn_q.weight"));
+  assert_true(differs(&plain, &by_file, "blk.5.ffn_down.weight"));
+  gguf_file_close(&plain);
+  gguf_file_close(&by_text);
+  gguf_file_close(&by_file);
+  gguf_file_close(&measured);
+  gguf_file_close(&from);
+}
+
 /* What scales make larger in one place they make smaller in another: a mistake in either would
  * change logits by more than rounding to 8 bits, which is what remains. */
 static void awq_scales_inputs_and_leaves_the_function_as_it_was(void **state) {
@@ -237,6 +270,7 @@ static void layers_that_the_model_lacks_are_named(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calibration_brings_the_logits_closer),
+      cmocka_unit_test(an_importance_file_takes_the_place_of_text),
       cmocka_unit_test(awq_scales_inputs_and_leaves_the_function_as_it_was),
       cmocka_unit_test(every_method_writes_a_file_that_runs_and_means_the_same),
       cmocka_unit_test(threads_do_not_change_a_byte),
