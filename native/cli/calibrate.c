@@ -85,7 +85,7 @@ const cli_command command_calibrate = {
     .details = "The file that it writes, an importance matrix as llama.cpp has it, tells quantize "
                "which\nvalues matter.",
     .takes = CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) | CLI_BIT(CALIBRATION_LENGTH) |
-             CLI_BIT(OUTPUT) | CLI_BIT(THREADS),
+             CLI_BIT(CALIBRATION_SEED) | CLI_BIT(OUTPUT) | CLI_BIT(THREADS),
     .needs = CLI_BIT(CALIBRATION) | CLI_BIT(OUTPUT),
     .least_operands = 1,
     .most_operands = 1,

@@ -1,10 +1,13 @@
 #include "calibration.h"
+#include "jsonl.h"
+#include "measure/random.h"
 #include "model/hyperparameters.h"
 #include "token/tokenizer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LEAST_TOKENS 4096 /* fewer say little of the inputs that a layer gets */
 
@@ -14,7 +17,8 @@ static bool read_files(const hb_tokenizer *tokenizer, const cli_list *files, cli
     cli_text text;
     cli_tokens tokens;
     if (!cli_read_file(files->texts[i], &text)) return false;
-    bool ok = cli_tokenize(tokenizer, (hb_string){text.data, text.length}, 0, &tokens);
+    bool ok = !cli_is_jsonl(files->texts[i]) || cli_jsonl_texts(files->texts[i], &text);
+    ok = ok && cli_tokenize(tokenizer, (hb_string){text.data, text.length}, 0, &tokens);
     free(text.data);
     if (!ok) return false;
     hb_token *joined = realloc(all->data, (all->count + tokens.count + 1) * sizeof *joined);
@@ -54,6 +58,27 @@ static bool choose_length(const hb_source *source, const cli_options *options, u
   return true;
 }
 
+/* The next of the pieces that are drawn, where `wanted` of those from *next on will be: every set
+ * of them is as likely. */
+static size_t draw(hb_random *random, size_t *next, size_t pieces, uint32_t wanted) {
+  while (hb_random_next(random) % (pieces - *next) >= wanted) ++*next;
+  return (*next)++;
+}
+
+/* Copies the samples out of `pieces` pieces: those that a seed draws, or evenly spread ones. */
+static void take_pieces(const hb_token *from, size_t pieces, const cli_options *options,
+                        cli_calibration *out) {
+  hb_random random = hb_random_begin(options->calibration_seed, 0);
+  bool drawn = cli_given(options, OPTION_CALIBRATION_SEED);
+  size_t next = 0;
+  for (uint32_t i = 0; i < out->samples; i++) {
+    size_t piece =
+        drawn ? draw(&random, &next, pieces, out->samples - i) : pieces * i / out->samples;
+    memcpy(out->tokens + (size_t)i * out->length, from + piece * out->length,
+           out->length * sizeof *from);
+  }
+}
+
 static bool cut(const cli_tokens *all, const hb_tokenizer *tokenizer, const cli_options *options,
                 cli_calibration *out) {
   hb_tokenizer_info info;
@@ -71,12 +96,9 @@ static bool cut(const cli_tokens *all, const hb_tokenizer *tokenizer, const cli_
     cli_fail("no memory for the calibration");
     return false;
   }
-  for (uint32_t i = 0; i < out->samples; i++) {
-    const hb_token *from = all->data + pieces * i / out->samples * out->length;
-    hb_token *to = out->tokens + (size_t)i * out->length;
-    for (uint32_t j = 0; j < out->length; j++) to[j] = from[j];
-    if (info.add_bos && info.bos != HB_NO_TOKEN) to[0] = info.bos;
-  }
+  take_pieces(all->data, pieces, options, out);
+  for (uint32_t i = 0; i < out->samples && info.add_bos && info.bos != HB_NO_TOKEN; i++)
+    out->tokens[(size_t)i * out->length] = info.bos;
   return true;
 }
 

@@ -9,8 +9,9 @@ typedef struct cli_calibration {
   uint32_t samples, length;
 } cli_calibration;
 
-/* Reads the files that the options name, and splits them with the source's tokenizer into pieces
- * that are spread evenly. Says so and returns false if there are none or too few. */
+/* Reads the files that the options name, and splits them with the source's tokenizer into pieces,
+ * of which some are taken, spread evenly or as a seed draws them. Says so and returns false if
+ * there are none or too few. */
 bool cli_calibration_read(const hb_source *source, const cli_options *options,
                           cli_calibration *out);
 

@@ -36,6 +36,7 @@ typedef struct cli_options {
   const char *imatrix;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
+  uint64_t calibration_seed;
   const char *activations, *tensor_rules;
   float outliers;
   bool allow_requantize, ignore_eos, stats, list_tensors, list_keys, list_program, ids, special,
@@ -65,7 +66,7 @@ typedef struct cli_options {
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
     "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
-    "a file with text to calibrate with; may be repeated")                                         \
+    "a file with text to calibrate with, plain or .jsonl; may be repeated")                        \
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
@@ -76,6 +77,8 @@ typedef struct cli_options {
     "128", "pieces of the text that are used, evenly spread")                                      \
   X(CALIBRATION_LENGTH, 0, "calibration-length", "N", U32, calibration_length, 16, 1 << 20, "512", \
     "tokens of a piece, at most the model's context")                                              \
+  X(CALIBRATION_SEED, 0, "calibration-seed", "S", U64, calibration_seed, 0, 0x1p64, NULL,          \
+    "draw the pieces instead of spreading them evenly")                                            \
   X(SHAPE, 0, "shape", "SHAPE", TEXT, shape, 0, 0, NULL,                                           \
     "a known model's name, or its sizes E,L,H,KV,F,V")                                             \
   X(PLANT, 0, "outliers", "MODEL", TEXT, plant, 0, 0, NULL,                                        \

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "common.h"
 #include "model/recipe.h"
+#include "quant/quant.h"
 #include "rules.h"
 #include "terminal.h"
 
@@ -19,12 +20,20 @@ typedef struct job {
   progress bar;
   uint64_t tensors, converted;
   uint64_t bytes_before, bytes_after, values;
-  double worst; /* relative squared error of a tensor */
+  double worst;         /* relative squared error of a tensor */
+  hb_type experimental; /* of tensors that became it */
+  bool has_experimental;
   cli_rules rules;
 } job;
 
 static hb_type choose(void *context, const hb_tensor *tensor, hb_type type) {
   return cli_rules_type(&((job *)context)->rules, tensor->name, type);
+}
+
+/* Fewer than 4 bits a value. */
+static bool is_experimental(hb_type type) {
+  const hb_type_traits *t = hb_traits(type);
+  return type == HB_TYPE_TABLE3 || (t && 8 * t->block_bytes < 4 * t->block_values);
 }
 
 static void report(void *context, const hb_quantize_report *r) {
@@ -35,6 +44,10 @@ static void report(void *context, const hb_quantize_report *r) {
   j->bytes_after += r->bytes;
   j->values += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
   if (r->type != t->type) j->converted++;
+  if (r->type != t->type && is_experimental(r->type)) {
+    j->experimental = r->type;
+    j->has_experimental = true;
+  }
   if (r->error > j->worst) j->worst = r->error;
   if (!r->reason && !r->note) return;
   progress_end(&j->bar);
@@ -87,6 +100,10 @@ static int quantize_to(const hb_source *source, const cli_options *options,
          "relative squared error at most %.3g\n",
          j.converted, j.tensors, cli_size(j.bytes_before, before), cli_size(j.bytes_after, after),
          j.values ? 8.0 * (double)j.bytes_after / (double)j.values : 0, j.worst);
+  if (j.has_experimental)
+    printf("experimental: %s has fewer than 4 bits a value, which costs quality: halfbyte compare "
+           "tells how much\n",
+           hb_type_name(j.experimental));
   return CLI_OK;
 }
 
@@ -173,9 +190,9 @@ const cli_command command_quantize = {
                "fits,\nand a line says so. With text to calibrate with, the model is quantized "
                "layer by layer.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
-             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(IMATRIX) | CLI_BIT(OUTLIERS) |
-             CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) |
-             CLI_BIT(THREADS),
+             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
+             CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
+             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS),
     .needs = CLI_BIT(TYPE),
     .least_operands = 2,
     .most_operands = 2,

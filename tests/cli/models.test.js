@@ -330,6 +330,57 @@ test('calibrate writes a file that quantize takes instead of text',
     assert.match(quantize(measured, '--imatrix', measured).err, /is an input file/);
   });
 
+test('calibrate reads JSON Lines as the texts that they hold, and names a line that is wrong',
+  needs('models/tales-5.8m/tales-5.8m-f32.gguf', 'text/tales-calibration.txt'), (t) => {
+    const folder = temporaryFolder(t);
+    const from = shared('models/tales-5.8m/tales-5.8m-f32.gguf');
+    const lines = readFileSync(shared('text/tales-calibration.txt'), 'utf8').slice(0, 40000).split('\n');
+    const plain = path.join(folder, 'a.txt');
+    const json = path.join(folder, 'a.jsonl');
+    const measure = (text, ...more) => {
+      const file = path.join(folder, 'measured.gguf');
+      const { code, err } = halfbyte([
+        'calibrate', from, '--calibration', path.basename(text), '--calibration-samples', '2',
+        '--calibration-length', '32', '-o', file, ...more,
+      ], { cwd: folder });
+      // What stands behind the names of the texts, which differ.
+      return { code, err, sums: code === 0 ? readFileSync(file).subarray(-4096).toString('hex') : '' };
+    };
+    writeFileSync(plain, `${lines.join('\n')}\n`);
+    const forms = [(s) => s, (text) => ({ text }), (prompt) => ({ id: 1, prompt })];
+    writeFileSync(json, `${lines.map((s, i) => JSON.stringify(forms[i % 3](s))).join('\r\n')}\n\n`);
+    const { sums, err } = measure(plain);
+    assert.ok(sums, err);
+    assert.equal(measure(json).sums, sums);
+
+    const drawn = measure(plain, '--calibration-seed', '1').sums;
+    assert.notEqual(drawn, sums);
+    assert.equal(measure(plain, '--calibration-seed', '1').sums, drawn);
+    assert.notEqual(measure(plain, '--calibration-seed', '2').sums, drawn);
+    const all = (...more) => measure(plain, '--calibration-samples', '100000', ...more).sums;
+    assert.equal(all('--calibration-seed', '3'), all(), 'there are no others to draw');
+
+    for (const wrong of ['{"texts": "a"}', '"a', '[1]']) {
+      writeFileSync(json, `"fine"\n\n${wrong}\n`);
+      const refused = measure(json);
+      assert.equal(refused.code, 1);
+      assert.match(refused.err, /a\.jsonl, line 3: /);
+    }
+    writeFileSync(json, '"short"\n');
+    assert.match(measure(json).err, /has \d tokens; at least 4096 are needed/);
+  });
+
+test('quantize says that types of fewer than 4 bits are experimental', needs('vectors/quant/f32.gguf'), (t) => {
+  const file = path.join(temporaryFolder(t), 'model.gguf');
+  const quantize = (...more) => halfbyte(['quantize', shared('vectors/quant/f32.gguf'), file, ...more]).out;
+  assert.match(
+    quantize('--type', 'q4_0', '--tensor', 'ffn_down=q2_k'),
+    /^experimental: Q2_K has fewer than 4 bits a value/m,
+  );
+  for (const type of ['q4_0', 'q4_k', 'iq4_xs', 'nf4'])
+    assert.doesNotMatch(quantize('--type', type), /experimental/, type);
+});
+
 // ---- synth ----
 
 const tinyShape = '256,2,4,2,512,1000';

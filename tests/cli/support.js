@@ -21,8 +21,8 @@ export function needs(...names) {
 }
 
 /** Runs `halfbyte ...args`; stdout is text unless `binary`. */
-export function halfbyte(args, { input, binary = false, stdio } = {}) {
-  const result = spawnSync(program, args, { input, stdio, maxBuffer: 1 << 28 });
+export function halfbyte(args, { input, binary = false, stdio, cwd } = {}) {
+  const result = spawnSync(program, args, { input, stdio, cwd, maxBuffer: 1 << 28 });
   if (result.error) throw result.error;
   return {
     code: result.status,
