@@ -1,0 +1,84 @@
+// What methods cost in quality, on a real model and on the same with planted outliers. All numbers
+// that are compared come from the same text and the same run; the text to calibrate with is another.
+// Bounds leave room for changes of rounding; beside them stands what was measured.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import test from 'node:test';
+import { halfbyte, needs, shared, temporaryFolder } from './support.js';
+
+const original = 'models/tales-5.8m/tales-5.8m-f32.gguf';
+const ggml = 'models/tales-5.8m/ggml/Q3_K_M.gguf';
+const heldOut = 'text/tales-val.txt';
+const calibration = 'text/tales-calibration.txt';
+
+function succeed(...args) {
+  const { code, out, err } = halfbyte(args);
+  assert.equal(code, 0, err);
+  return out;
+}
+
+function perplexity(file, chunks) {
+  const out = succeed('perplexity', '-m', file, '-f', shared(heldOut), '-c', '256', '--chunks', String(chunks));
+  return Number(/^PPL = ([\d.]+) /m.exec(out)[1]);
+}
+
+/** The perplexity of `source` as `method` makes it. */
+function quantized(t, source, chunks, type, method, ...more) {
+  const file = path.join(temporaryFolder(t), 'quantized.gguf');
+  succeed(
+    ...['quantize', source, file, '--type', type, '--method', method, '--calibration', shared(calibration)],
+    ...['--calibration-samples', '32', '--calibration-length', '256', ...more],
+  );
+  return perplexity(file, chunks);
+}
+
+const chunks = 200;
+let ofOriginal;
+
+/** How much more of ln(PPL) than the model itself has. */
+function excess(value) {
+  ofOriginal ??= perplexity(shared(original), chunks);
+  return Math.log(value / ofOriginal);
+}
+
+test('Q4_0: gptq costs at most 0.6 times what rounding does, and awq less than rounding',
+  needs(original, heldOut, calibration), (t) => {
+    const of = (method, ...more) => excess(quantized(t, shared(original), chunks, 'q4_0', method, ...more));
+    const rounded = of('rtn');
+    const compensated = of('gptq');
+    const scaled = of('awq', '--calibration-samples', '8');
+    t.diagnostic(`rtn ${rounded}, gptq ${compensated}, awq ${scaled}`);
+    assert.ok(compensated > 0 && scaled > 0);
+    assert.ok(compensated <= 0.6 * rounded); // 0.53
+    assert.ok(scaled < 0.9 * rounded); // 0.69
+  });
+
+test('Q3_K: gptq costs less than ggml\'s own file',
+  needs(original, ggml, heldOut, calibration), (t) => {
+    const reference = excess(perplexity(shared(ggml), chunks));
+    const compensated = excess(quantized(t, shared(original), chunks, 'q3_k', 'gptq'));
+    t.diagnostic(`ggml ${reference}, gptq ${compensated}`);
+    assert.ok(compensated <= 0.75 * reference); // 0.66
+  });
+
+// int8 on both sides. A scale for the whole tensor, fixed from calibration, is what large inputs spoil.
+test('planted outliers spoil plain int8, and smoothquant and llm.int8 stand them',
+  needs(original, heldOut, calibration), (t) => {
+    const planted = path.join(temporaryFolder(t), 'planted.gguf');
+    succeed('synth', '--outliers', shared(original), '-o', planted);
+    const chunks = 50;
+    const exact = perplexity(shared(original), chunks);
+    const of = (method, ...more) =>
+      quantized(t, planted, chunks, 'q8_0', method, '--calibration-samples', '16', ...more) / exact;
+    const same = perplexity(planted, chunks) / exact;
+    const plain = of('channel', '--activations', 'tensor');
+    const byTensor = of('smoothquant', '--activations', 'tensor');
+    const byToken = of('smoothquant');
+    const columns = of('llm.int8');
+    t.diagnostic(`as it is ${same}, plain ${plain}, smoothquant ${byTensor}, by token ${byToken}, llm.int8 ${columns}`);
+    assert.ok(Math.abs(same - 1) < 1e-4);
+    assert.ok(plain > 2); // 4.5
+    assert.ok(byTensor < 1.05); // 1.023, as without outliers: what no norm makes is not smoothed
+    assert.ok(byToken < 1.01); // 1.0009
+    assert.ok(columns < 1.01); // 1.0005
+  });
