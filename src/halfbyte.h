@@ -682,6 +682,23 @@ typedef struct hb_calibrate_options {
 hb_status hb_calibrate(const hb_source *source, const hb_calibrate_options *options,
                        const hb_sink *sink, hb_error *error);
 
+/* What a budget gives a tensor. */
+typedef struct hb_budget_choice {
+  hb_type type;       /* the tensor's own if it is no matrix */
+  uint64_t bytes;     /* of that type; 0 if it is no matrix */
+  double sensitivity; /* about how much rounding it to that type disturbs the model: for a matrix in
+                         a layer, relative squared change of what the layer passes on */
+} hb_budget_choice;
+
+/* Picks a type for each matrix, so that all of them together have at most `bits` bits for each
+ * weight, scales included, and the sum of their sensitivities is small: Q2_K to Q6_K, Q8_0, F16,
+ * or, where rows are no multiple of 256, Q4_0, Q5_0, Q8_0, F16. out: [tensors of the source], whose
+ * types hb_quantize's `choose` may return. Of the options, `type` and `report` do not count;
+ * calibration is needed; methods that keep values beside the blocks are refused. HB_ARGUMENT says
+ * what the smallest types need if that is more than `bits`. The result depends on nothing else. */
+hb_status hb_budget_choose(const hb_source *source, const hb_quantize_options *options, double bits,
+                           hb_budget_choice *out, hb_error *error);
+
 /* ---- 12. Synthetic models and measuring ---------------------------------------------------- */
 
 /* The shape of a decoder-only model. */

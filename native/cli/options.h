@@ -38,7 +38,7 @@ typedef struct cli_options {
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules;
-  float outliers;
+  float outliers, bits_per_weight;
   bool allow_requantize, ignore_eos, stats, list_tensors, list_keys, list_program, ids, special,
       no_bos, json, kernels, help;
   cli_list stops;
@@ -61,6 +61,8 @@ typedef struct cli_options {
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
   X(TENSOR_RULES, 0, "tensor", "RULES", TEXT, tensor_rules, 0, 0, NULL,                            \
     "other types by name: attn_v=q6_k,ffn_down.*=q5_k; the first that fits counts")                \
+  X(BITS_PER_WEIGHT, 0, "bits-per-weight", "N", F32, bits_per_weight, 0.5, 32, NULL,               \
+    "instead of a type: one for each matrix, under this budget; needs --calibration")              \
   X(ALLOW_REQUANTIZE, 0, "allow-requantize", NULL, FLAG, allow_requantize, 0, 0, NULL,             \
     "take a model that is quantized already: its errors add up")                                   \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \

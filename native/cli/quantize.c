@@ -23,11 +23,17 @@ typedef struct job {
   double worst;         /* relative squared error of a tensor */
   hb_type experimental; /* of tensors that became it */
   bool has_experimental;
+  const hb_gguf *source;
+  hb_budget_choice *budget; /* of each tensor, or NULL */
   cli_rules rules;
 } job;
 
 static hb_type choose(void *context, const hb_tensor *tensor, hb_type type) {
-  return cli_rules_type(&((job *)context)->rules, tensor->name, type);
+  const job *j = context;
+  if (j->budget)
+    for (size_t i = 0; i < hb_gguf_tensor_count(j->source); i++)
+      if (hb_gguf_tensor_at(j->source, i) == tensor) type = j->budget[i].type;
+  return cli_rules_type(&j->rules, tensor->name, type);
 }
 
 /* Fewer than 4 bits a value. */
@@ -66,12 +72,39 @@ static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_e
   return hb_output_write(output, bytes, count, error);
 }
 
+static void print_budget(const job *j) {
+  printf("%-8s %12s %13s  matrix\n", "type", "bytes", "sensitivity");
+  for (size_t i = 0; i < hb_gguf_tensor_count(j->source); i++) {
+    const hb_budget_choice *c = &j->budget[i];
+    if (c->bytes == 0) continue;
+    printf("%-8s %12" PRIu64 " %13.3g  ", hb_type_name(c->type), c->bytes, c->sensitivity);
+    cli_print_string(hb_gguf_tensor_at(j->source, i)->name);
+    printf("\n");
+  }
+}
+
+/* A type for each matrix of the source, in j->budget, from malloc. */
+static hb_status choose_types(const hb_source *source, const hb_quantize_options *options,
+                              float bits, job *j, hb_error *error) {
+  j->source = source->gguf;
+  j->budget = malloc(hb_gguf_tensor_count(source->gguf) * sizeof *j->budget);
+  if (!j->budget) {
+    *error = (hb_error){HB_MEMORY, HB_NO_OFFSET, "no memory for a budget"};
+    return HB_MEMORY;
+  }
+  progress_begin(&j->bar, "measuring");
+  hb_status status = hb_budget_choose(source, options, (double)bits, j->budget, error);
+  progress_end(&j->bar);
+  if (status == HB_OK) print_budget(j);
+  return status;
+}
+
 static int quantize_to(const hb_source *source, const cli_options *options,
                        const cli_inputs *inputs, const hb_parallel *parallel, hb_output *output) {
   const cli_calibration *calibration = &inputs->calibration;
   job j = {0};
   hb_quantize_options quantize_options = {.parallel = parallel,
-                                          .type = options->type,
+                                          .type = options->type ? options->type : "q4_k",
                                           .method = options->method,
                                           .calibration = calibration->tokens,
                                           .calibration_samples = calibration->samples,
@@ -89,9 +122,17 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   if (!options->method && calibration->tokens) quantize_options.method = "gptq";
   hb_sink sink = {output, write_bytes};
   hb_error error;
-  progress_begin(&j.bar, "quantizing");
-  hb_status status = hb_quantize(source, &quantize_options, &sink, &error);
-  progress_end(&j.bar);
+  hb_status status = HB_OK;
+  if (cli_given(options, OPTION_BITS_PER_WEIGHT)) {
+    quantize_options.choose = choose;
+    status = choose_types(source, &quantize_options, options->bits_per_weight, &j, &error);
+  }
+  if (status == HB_OK) {
+    progress_begin(&j.bar, "quantizing");
+    status = hb_quantize(source, &quantize_options, &sink, &error);
+    progress_end(&j.bar);
+  }
+  free(j.budget);
   if (status == HB_OK) status = hb_output_commit(output, &error);
   if (status != HB_OK) return cli_fail_error(&error);
 
@@ -168,7 +209,11 @@ static int quantize(const cli_options *options) {
   hb_source source;
   hb_error error;
   hb_recipe recipe;
-  if (hb_recipe_find(options->type, &recipe, &error) != HB_OK) {
+  if (cli_given(options, OPTION_TYPE) == cli_given(options, OPTION_BITS_PER_WEIGHT)) {
+    cli_fail("quantize needs --type TYPE or --bits-per-weight N, and not both");
+    return CLI_USAGE;
+  }
+  if (options->type && hb_recipe_find(options->type, &recipe, &error) != HB_OK) {
     cli_fail_error(&error);
     return CLI_USAGE;
   }
@@ -188,12 +233,12 @@ const cli_command command_quantize = {
     .summary = "Writes a model, or a folder of Hugging Face, with its matrices in another type",
     .details = "A matrix whose rows do not divide into the type's blocks falls back to a type that "
                "fits,\nand a line says so. With text to calibrate with, the model is quantized "
-               "layer by layer.",
+               "layer by layer. With a budget of bits, it is measured what rounding each matrix "
+               "costs,\nand those that it costs more get more bits.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
              CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
-             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS),
-    .needs = CLI_BIT(TYPE),
+             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

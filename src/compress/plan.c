@@ -15,9 +15,8 @@ static bool ends_with(hb_string text, const char *end) {
   return text.length >= length && memcmp(text.data + text.length - length, end, length) == 0;
 }
 
-/* Matrices, also stacked ones of experts, that inputs are multiplied with or rows are taken from.
- * Other tensors are small, and sensitive to rounding. */
-static bool is_quantizable(const hb_tensor *t) {
+/* Other tensors are small, and sensitive to rounding. */
+bool hb_plan_quantizes(const hb_tensor *t) {
   static const char *const kept[] = {"_norm.weight", "position_embd", "rope_freqs", "ffn_gate_inp"};
   if (t->dims[3] != 1 || (t->dims[1] == 1 && t->dims[2] == 1)) return false;
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
@@ -61,7 +60,7 @@ static hb_status choose(const hb_plan *plan, const hb_source *source, const hb_q
   hb_string rest;
   uint32_t layer = layer_of(t->name, &rest);
   p->chosen = p->type = t->type;
-  if (!is_quantizable(t)) return HB_OK;
+  if (!hb_plan_quantizes(t)) return HB_OK;
   bool tied = !hb_gguf_tensor(source->gguf, hb_weight_table[HB_WEIGHT_OUTPUT].name);
   hb_type type = hb_recipe_type(rules->recipe, kind_of(rest), layer == HB_NONE ? 0 : layer,
                                 plan->layers, tied);

@@ -43,6 +43,10 @@ hb_status hb_plan_create(const hb_source *source, const hb_quantize_options *opt
                          const hb_plan_rules *rules, hb_plan *out, hb_error *error);
 void hb_plan_destroy(hb_plan *plan);
 
+/* Whether it is a matrix, or a stack of those of experts, that inputs are multiplied with or rows
+ * are taken from. */
+bool hb_plan_quantizes(const hb_tensor *tensor);
+
 /* Bytes of the tensor with its outliers; 0: it has none. */
 uint64_t hb_plan_outlier_bytes(const hb_tensor_plan *plan);
 
