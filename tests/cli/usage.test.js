@@ -79,6 +79,8 @@ const wrong = [
   [['compare', 'x', '-f', 'y'], /compare needs REF MODEL/],
   [['quantize', 'in'], /quantize needs IN OUT/],
   [['quantize', 'in', 'out'], /quantize needs --type TYPE/],
+  [['quantize', 'in', 'out', '--type', 'q4_k', '--bits-per-weight', '4'], /and not both/],
+  [['quantize', 'in', 'out', '--bits-per-weight', '0'], /--bits-per-weight takes a number from 0.5 to 32/],
   [['quantize', 'in', 'out', '--type', 'q4_0', '--imatrix', 'x', '--calibration', 'y'], /either --imatrix or --calib/],
   [['calibrate', 'in', '-o', 'out'], /calibrate needs --calibration TEXT/],
   [['calibrate', 'in', '--calibration', 'text'], /calibrate needs -o OUT/],
