@@ -61,14 +61,15 @@ static float *values_of(const search *s, uint32_t product) {
 
 /* Quantizes what the search's products would be with these scales. */
 static hb_status try_scales(search *s, const float *scales, hb_error *error) {
-  static const hb_method plain = {.assignment = HB_ASSIGN_ROUND};
   const hb_method *method = s->l->job->method;
+  hb_method plain;
   hb_status status = HB_OK;
   s->l->job->method = &plain;
   for (uint32_t i = s->first; i < s->end && status == HB_OK; i++) {
     const hb_weight *w = weight_of(s, i);
     hb_scale_columns(values_of(s, i), w->rows, s->width, scales, false);
     hb_job_begin(s->l->job, s->l->products[i].plan);
+    plain = hb_method_plain(s->l->job->type);
     status = hb_job_blocks(s->l->job, (uint32_t)w->rows, values_of(s, i), s->blocks, NULL, NULL,
                            NULL, error);
     hb_scale_columns(values_of(s, i), w->rows, s->width, scales, true);

@@ -133,6 +133,10 @@ bool hb_method_writes(const hb_method *method, hb_type type) {
   return is_table(type) == (method->assignment == HB_ASSIGN_TABLES);
 }
 
+hb_method hb_method_plain(hb_type type) {
+  return (hb_method){.assignment = is_table(type) ? HB_ASSIGN_TABLES : HB_ASSIGN_ROUND};
+}
+
 static hb_status tables(hb_type type, const hb_matrix_job *job, hb_outliers *outliers,
                         hb_error *error) {
   hb_tables_options options = {.bits = type == HB_TYPE_TABLE4 ? 4 : 3};

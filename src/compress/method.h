@@ -53,6 +53,9 @@ double hb_method_outliers(const hb_method *method);
 /* Whether the method writes that type: tables of levels and what writes them belong together. */
 bool hb_method_writes(const hb_method *method, hb_type type);
 
+/* The plainest method that writes that type. */
+hb_method hb_method_plain(hb_type type);
+
 /* Chooses the blocks of a matrix that becomes `type`, and, if there is room for them, its outliers.
  * *note is set where the method could not be followed. */
 hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,

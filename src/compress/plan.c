@@ -66,8 +66,9 @@ static hb_status choose(const hb_plan *plan, const hb_source *source, const hb_q
                                 plan->layers, tied);
   p->chosen = o->choose ? o->choose(o->context, t, type) : type;
   if (!hb_traits(p->chosen) || !can_become(t, rules->method, p->chosen))
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "tensor %S: values cannot be rounded to %s",
-                   t->name, hb_traits(p->chosen) ? hb_type_name(p->chosen) : "an unknown type");
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "tensor %S: values cannot be rounded to %s by this method", t->name,
+                   hb_traits(p->chosen) ? hb_type_name(p->chosen) : "an unknown type");
   p->type = hb_type_fitting(p->chosen, t->dims[0]);
   if (p->type != t->type && !hb_traits(t->type)->decode)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,

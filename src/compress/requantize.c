@@ -45,10 +45,13 @@ static hb_status write_all(hb_tensor_job *job, const hb_plan_rules *rules, hb_er
 
 /* An importance file takes the place of a run over text. */
 static hb_status check_importance(const hb_source *source, const hb_quantize_options *o,
-                                  hb_method *method, hb_error *error) {
+                                  const char *name, hb_method *method, hb_error *error) {
   if (!hb_method_takes_importance(method))
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                   "method %s takes no importance file; imatrix does", o->method);
+    return hb_fail(
+        error, HB_ARGUMENT, HB_NO_OFFSET,
+        "method %s takes no importance file; imatrix does, with inputs of a block's or a "
+        "token's scale",
+        name);
   method->measured = true;
   return hb_imatrix_check(o->importance->gguf, source->gguf, error);
 }
@@ -58,13 +61,15 @@ static hb_status check_options(const hb_source *source, const hb_quantize_option
   if (!o->type) return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "no type to quantize to");
   HB_TRY(hb_recipe_find(o->type, recipe, error));
   const char *standard = o->importance ? "imatrix" : "rtn";
-  HB_TRY(hb_method_find(o->method ? o->method : standard, method, error));
+  const char *name = o->method ? o->method : standard;
+  HB_TRY(hb_method_find(name, method, error));
   if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
-  if (o->importance) HB_TRY(check_importance(source, o, method, error));
+  if (o->importance) HB_TRY(check_importance(source, o, name, method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   if (hb_method_calibrates(method) && !o->calibration)
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s needs text to calibrate with",
-                   o->method);
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s needs text to calibrate with%s",
+                   name,
+                   method->activations == HB_ACTIVATIONS_TENSOR ? ", for its inputs' scales" : "");
   return hb_gguf_check_complete(source->gguf, error);
 }
 

@@ -191,13 +191,21 @@ static void assert_close(const gguf_file *from, const method_case *cases, size_t
 static void every_method_writes_a_file_that_runs_and_means_the_same(void **state) {
   (void)state;
   static const method_case tiny[] = {
-      {"q8_0", "channel", NULL, 8, 3},        {"q8_0", "smoothquant", NULL, 8, 4},
-      {"q8_0", "llm.int8", NULL, 8, 4},       {"q8_0", "smoothquant", "tensor", 8, 8},
-      {"q8_0", "llm.int8", "tensor", 8, 8},   {"q4_0", "zeroquant", NULL, 4, 1.5},
-      {"q4_0", "spqr", NULL, 4, 1.5},         {"q4_0", "smoothquant+gptq", NULL, 4, 1.5},
-      {"q4_1", "hqq", NULL, 4, 1.5},          {"nf4", "rtn", NULL, 4, 2},
-      {"nf4", "gptq", NULL, 4, 1.5},          {"fp4", "imatrix", NULL, 4, 3},
-      {"table4", "squeezellm", NULL, 4, 1.5}, {"table3", "squeezellm", NULL, 4, 5},
+      {"q8_0", "channel", NULL, 8, 3},
+      {"q8_0", "smoothquant", NULL, 8, 4},
+      {"q8_0", "llm.int8", NULL, 8, 4},
+      {"q8_0", "smoothquant", "tensor", 8, 8},
+      {"q8_0", "llm.int8", "tensor", 8, 8},
+      {"q4_0", "zeroquant", NULL, 4, 1.5},
+      {"q4_0", "spqr", NULL, 4, 1.5},
+      {"q4_0", "smoothquant+gptq", NULL, 4, 1.5},
+      {"q4_1", "hqq", NULL, 4, 1.5},
+      {"nf4", "rtn", NULL, 4, 2},
+      {"nf4", "gptq", NULL, 4, 1.5},
+      {"fp4", "imatrix", NULL, 4, 3},
+      {"table4", "squeezellm", NULL, 4, 1.5},
+      {"table3", "squeezellm", NULL, 4, 5},
+      {"table4", "awq+squeezellm", NULL, 4, 1.5},
   };
   static const method_case blocks_of_256[] = {
       {"q4_k_m", "gptq", NULL, 4, 1.2},
@@ -239,6 +247,13 @@ static void methods_that_calibrate_refuse_to_go_without_text(void **state) {
   hb_quantize_options options = {.type = "q4_0", .method = "gptq"};
   assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
   assert_non_null(strstr(error.message, "method gptq needs text to calibrate with"));
+  options = (hb_quantize_options){.type = "q4_0", .activations = "tensor"};
+  assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
+  assert_non_null(
+      strstr(error.message, "method rtn needs text to calibrate with, for its inputs'"));
+  options = (hb_quantize_options){.type = "table4", .method = "rtn"};
+  assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
+  assert_non_null(strstr(error.message, "cannot be rounded to TABLE4 by this method"));
   options.method = "awq+best";
   assert_int_equal(quantize(&from, &options, &to, &error), HB_ARGUMENT);
   assert_non_null(strstr(error.message, "unknown method best"));
