@@ -1,12 +1,10 @@
 /* Types under a budget: the choice against all choices there are, and what it gains. */
 #include "compress/budget.h"
-#include "quantized.h"
+#include "calibrating.h"
 
 #include <math.h>
 
-#define MODEL "models/tales-5.8m/tales-5.8m-f32.gguf"
 #define SMALL "vectors/arch/llama.gguf" /* random weights, rows of 64 and more */
-enum { SAMPLES = 8, LENGTH = 64, TOKENS = SAMPLES * LENGTH };
 
 /* ---- The choice ---- */
 
@@ -89,32 +87,6 @@ static void what_more_bytes_do_not_improve_stays_small(void **state) {
 
 /* ---- A model ---- */
 
-static hb_token tokens[TOKENS + LENGTH]; /* the last ones, to look at results with */
-
-static void draw_tokens(void) {
-  uint32_t seed = 1;
-  for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-    tokens[i] = (hb_token)draw(&seed, 512);
-}
-
-static void read_tokens(const gguf_file *from) {
-  size_t size, count;
-  hb_model *model;
-  hb_error error;
-  uint8_t *text = read_shared("text/tales-calibration.txt", &size);
-  if (load_bytes(from->bytes, from->size, hb_isa_best(), &model, &error) != HB_OK)
-    fail_msg("%s", error.message);
-  hb_token *all = malloc(20000 * sizeof *all);
-  assert_int_equal(hb_tokenize(hb_model_tokenizer(model), (hb_string){(char *)text, 16000}, 0, NULL,
-                               all, 20000, &count, &error),
-                   HB_OK);
-  assert_true(count >= sizeof tokens / sizeof *tokens);
-  memcpy(tokens, all, sizeof tokens);
-  free(all);
-  free(text);
-  hb_model_destroy(model);
-}
-
 static hb_quantize_options options_for(const char *method, const hb_parallel *parallel) {
   return (hb_quantize_options){.parallel = parallel,
                                .type = "q4_k",
@@ -169,43 +141,6 @@ static hb_type type_of(void *context, const hb_tensor *tensor, hb_type type) {
   for (size_t i = 0; i < hb_gguf_tensor_count(s->from->gguf); i++)
     if (hb_gguf_tensor_at(s->from->gguf, i) == tensor) return s->choices[i].type;
   return type;
-}
-
-/* Logits [LENGTH][vocabulary] of the last tokens, from malloc. */
-static float *logits_of(const gguf_file *file, size_t *vocabulary) {
-  hb_model *model;
-  hb_session *session;
-  hb_error error;
-  hb_model_info info;
-  hb_row rows[LENGTH];
-  if (load_bytes(file->bytes, file->size, hb_isa_best(), &model, &error) != HB_OK)
-    fail_msg("%s", error.message);
-  hb_model_get_info(model, &info);
-  *vocabulary = info.vocabulary;
-  hb_session_options options = {.context_length = LENGTH, .logit_rows = LENGTH, .kv = HB_KV_F32};
-  assert_int_equal(hb_session_create(model, &options, &session, &error), HB_OK);
-  for (size_t i = 0; i < LENGTH; i++) rows[i] = (hb_row){session, tokens[TOKENS + i], 1};
-  assert_int_equal(hb_step(session, rows, LENGTH, &error), HB_OK);
-  float *out = malloc(LENGTH * info.vocabulary * sizeof *out);
-  for (size_t i = 0; i < LENGTH; i++)
-    memcpy(out + i * info.vocabulary, hb_session_logits(session, i), info.vocabulary * 4);
-  hb_session_destroy(session);
-  hb_model_destroy(model);
-  return out;
-}
-
-/* Mean squared difference of two files' logits, over the mean square of the first's. */
-static double distance(const gguf_file *a, const gguf_file *b) {
-  size_t vocabulary;
-  float *x = logits_of(a, &vocabulary), *y = logits_of(b, &vocabulary);
-  double differences = 0, squares = 0;
-  for (size_t i = 0; i < LENGTH * vocabulary; i++) {
-    differences += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
-    squares += (double)x[i] * x[i];
-  }
-  free(x);
-  free(y);
-  return differences / squares;
 }
 
 /* Rounded alike: what differs is where the bits are. */
