@@ -231,10 +231,12 @@ const cli_command command_quantize = {
     .name = "quantize",
     .operands = "IN OUT",
     .summary = "Writes a model, or a folder of Hugging Face, with its matrices in another type",
-    .details = "A matrix whose rows do not divide into the type's blocks falls back to a type that "
-               "fits,\nand a line says so. With text to calibrate with, the model is quantized "
-               "layer by layer. With a budget of bits, it is measured what rounding each matrix "
-               "costs,\nand those that it costs more get more bits.",
+    .details =
+        "A matrix whose rows do not divide into the type's blocks falls back to a type that fits,\n"
+        "and a line says so. With text to calibrate with, the model is quantized layer by layer,\n"
+        "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
+        "With a budget of bits, it is measured what rounding each matrix costs, and those that it\n"
+        "costs more get more bits.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
              CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
