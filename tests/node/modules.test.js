@@ -8,6 +8,7 @@ import { Core } from '../../web/core.js';
 import { root } from './support.js';
 
 const BUDGET = 300 * 1024;
+const QUANTIZE_BUDGET = 512_000;
 const names = ['simd', 'simd-threads', 'relaxed', 'relaxed-threads'];
 const path = (name) => `${root}build/wasm/halfbyte-${name}.wasm`;
 
@@ -19,13 +20,32 @@ describe('the modules', () => {
     }
   });
 
-  test('import their memory, those with threads a clock, and nothing else', () => {
+  test('that quantize stay within 500 KB each', () => {
+    for (const name of ['quantize', 'quantize-threads']) {
+      const { length } = readFileSync(path(name));
+      assert.ok(length <= QUANTIZE_BUDGET, `${name}: ${length} bytes`);
+    }
+  });
+
+  test('import their memory, those with threads a clock, those that quantize their files, and nothing else', () => {
     const memory = { module: 'env', name: 'memory', kind: 'memory' };
     const clock = { module: 'env', name: 'now', kind: 'function' };
-    for (const name of ['simd', 'simd-threads', 'synthetic', 'hash']) {
+    const files = ['budget', 'choose', 'progress', 'read', 'report', 'write'].map((name) => ({
+      module: 'env',
+      name,
+      kind: 'function',
+    }));
+    for (const name of [
+      ...['simd', 'simd-threads', 'synthetic', 'hash'],
+      ...['quantize', 'quantize-threads'],
+    ]) {
       const module = new WebAssembly.Module(readFileSync(path(name)));
-      const wanted = name.endsWith('-threads') ? [memory, clock] : [memory];
-      assert.deepEqual(WebAssembly.Module.imports(module), wanted);
+      const wanted = [memory];
+      if (name.endsWith('-threads')) wanted.push(clock);
+      if (name.startsWith('quantize')) wanted.push(...files);
+      const found = WebAssembly.Module.imports(module);
+      const sorted = (list) => list.map((each) => JSON.stringify(each)).sort();
+      assert.deepEqual(sorted(found), sorted(wanted));
     }
   });
 });

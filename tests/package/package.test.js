@@ -21,7 +21,7 @@ test('it holds the sources of web with their types, the modules and the default 
   const tracked = execFileSync('git', ['ls-files', 'web/*.js', 'examples/models'], { cwd: root, encoding: 'utf8' });
   const sources = tracked.split('\n').filter(Boolean);
   const types = sources.filter((name) => name.startsWith('web/')).map((name) => `build/types/${name.slice(4, -2)}d.ts`);
-  const names = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads', 'synthetic', 'hash'];
+  const names = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads', 'synthetic', 'hash', 'quantize', 'quantize-threads'];
   const modules = names.map((name) => `build/wasm/halfbyte-${name}.wasm`);
   const expected = [...sources, ...types, ...modules, 'LICENSE', 'README.md', 'package.json'];
   const found = installed.packed.files.map((file) => file.path);

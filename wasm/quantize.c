@@ -1,0 +1,131 @@
+/* The functions of the module that quantizes. JavaScript reads the source and takes what is written
+ * while they run, so it has to do so without waiting. */
+#include "gguf/gguf.h"
+#include "heap.h"
+
+#define IMPORT(name) __attribute__((import_module("env"), import_name(name)))
+
+/* Reads `count` bytes at `offset` of a file; the number of bytes that were there, or -1. */
+IMPORT("read") int32_t hb_wasm_read(uint32_t file, double offset, void *bytes, size_t count);
+/* Takes the next bytes of the result; 0 if that worked. */
+IMPORT("write") int32_t hb_wasm_write(const void *bytes, size_t count);
+/* The type of a matrix instead of that one. */
+IMPORT("choose") hb_type hb_wasm_choose(const hb_tensor *tensor, hb_type type);
+/* What a budget gives a tensor. */
+IMPORT("budget")
+void hb_wasm_budget(const hb_tensor *tensor, hb_type type, double bytes, double sensitivity);
+/* What became of a tensor. */
+IMPORT("report")
+void hb_wasm_report(const hb_tensor *tensor, hb_type type, double bytes, double error,
+                    const char *reason, const char *note);
+/* How far it is. */
+IMPORT("progress") void hb_wasm_progress(double done, double total);
+
+const hb_allocator *hb_wasm_allocator(void);
+hb_status hb_wasm_read_header(hb_gguf *gguf, uint32_t file, double size, hb_error *error);
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
+                           const char *method, const char *activations, double outliers,
+                           double bits, const hb_token *calibration, uint32_t samples,
+                           uint32_t length, const hb_parallel *parallel, hb_error *error);
+
+/* ---- Reading and writing ---- */
+
+/* Files of the source have the numbers of its shards, an importance file the one behind them. */
+typedef struct origin {
+  uint32_t first;
+} origin;
+
+static hb_status read_bytes(void *context, uint32_t shard, uint64_t offset, void *bytes,
+                            size_t count, hb_error *error) {
+  const origin *o = context;
+  int32_t got = hb_wasm_read(o->first + shard, (double)offset, bytes, count);
+  if (got >= 0 && (size_t)got == count) return HB_OK;
+  if (got < 0) return hb_fail(error, HB_IO, offset, "the source could not be read");
+  return hb_fail(error, HB_TRUNCATED, offset, "the file ends before byte %u", offset + count);
+}
+
+static hb_status write_bytes(void *context, const void *bytes, size_t count, hb_error *error) {
+  (void)context;
+  if (hb_wasm_write(bytes, count) == 0) return HB_OK;
+  return hb_fail(error, HB_IO, HB_NO_OFFSET, "the result could not be written");
+}
+
+/* Reads the header of the next shard from the file of that number. */
+hb_status hb_wasm_read_header(hb_gguf *gguf, uint32_t file, double size, hb_error *error) {
+  enum { PIECE = 1 << 16 };
+  uint8_t *piece = hb_allocate(hb_wasm_allocator(), PIECE);
+  hb_status status = piece ? hb_gguf_begin_shard(gguf, (uint64_t)size, error)
+                           : hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to read a file");
+  bool done = false;
+  for (double at = 0; status == HB_OK && !done; at += PIECE) {
+    size_t used;
+    int32_t got = hb_wasm_read(file, at, piece, PIECE);
+    if (got < 0)
+      status = hb_fail(error, HB_IO, (uint64_t)at, "the source could not be read");
+    else if (got == 0)
+      status = hb_fail(error, HB_TRUNCATED, (uint64_t)at, "the file ends inside its header");
+    else
+      status = hb_gguf_feed(gguf, piece, (size_t)got, &used, &done, error);
+  }
+  hb_release(hb_wasm_allocator(), piece, PIECE);
+  return status;
+}
+
+/* ---- Quantizing ---- */
+
+static hb_type choose(void *context, const hb_tensor *tensor, hb_type type) {
+  (void)context;
+  return hb_wasm_choose(tensor, type);
+}
+
+static void report(void *context, const hb_quantize_report *r) {
+  (void)context;
+  hb_wasm_report(r->tensor, r->type, (double)r->bytes, r->error, r->reason, r->note);
+}
+
+static int advance(void *context, uint64_t done, uint64_t total) {
+  (void)context;
+  hb_wasm_progress((double)done, (double)total);
+  return 0;
+}
+
+/* Tells JavaScript the types that fit into the budget, which then chooses them. */
+static hb_status choose_types(const hb_source *source, const hb_quantize_options *options,
+                              double bits, hb_error *error) {
+  const hb_allocator *allocator = options->allocator;
+  size_t count = hb_gguf_tensor_count(source->gguf);
+  hb_budget_choice *chosen = hb_allocate(allocator, (uint64_t)count * sizeof *chosen);
+  if (!chosen) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a budget");
+  hb_status status = hb_budget_choose(source, options, bits, chosen, error);
+  for (size_t i = 0; status == HB_OK && i < count; i++)
+    if (chosen[i].bytes > 0)
+      hb_wasm_budget(hb_gguf_tensor_at(source->gguf, i), chosen[i].type, (double)chosen[i].bytes,
+                     chosen[i].sensitivity);
+  hb_release(allocator, chosen, (uint64_t)count * sizeof *chosen);
+  return status;
+}
+
+/* hb_quantize, of files whose headers were read; `bits` other than 0 is a budget. */
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
+                           const char *method, const char *activations, double outliers,
+                           double bits, const hb_token *calibration, uint32_t samples,
+                           uint32_t length, const hb_parallel *parallel, hb_error *error) {
+  origin files = {0}, behind = {hb_gguf_shard_count(gguf)};
+  hb_source source = {gguf, &files, read_bytes}, second = {importance, &behind, read_bytes};
+  hb_quantize_options options = {.allocator = hb_wasm_allocator(),
+                                 .parallel = parallel,
+                                 .type = type,
+                                 .method = method,
+                                 .calibration = calibration,
+                                 .calibration_samples = samples,
+                                 .calibration_length = length,
+                                 .importance = importance ? &second : NULL,
+                                 .activations = activations,
+                                 .outliers = outliers,
+                                 .choose = choose,
+                                 .report = report,
+                                 .progress = advance};
+  hb_sink sink = {NULL, write_bytes};
+  if (bits > 0) HB_TRY(choose_types(&source, &options, bits, error));
+  return hb_quantize(&source, &options, &sink, error);
+}
