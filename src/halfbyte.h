@@ -598,6 +598,39 @@ typedef struct hb_sink {
   hb_status (*write)(void *context, const void *bytes, size_t count, hb_error *error);
 } hb_sink;
 
+/* What a run of hb_quantize is, as digests: of its model (the records, and some bytes of every
+ * tensor), of what it was calibrated with, and of its options. Those with the same come to the same
+ * result. */
+typedef struct hb_run {
+  uint8_t source[32], inputs[32], options[32];
+} hb_run;
+
+/* How far a run was: so many tensors were complete, and so many bytes, of which this is the
+ * SHA-256. */
+typedef struct hb_mark {
+  hb_run run;
+  uint64_t bytes, tensors;
+  uint8_t digest[32];
+} hb_mark;
+
+/* How a run that is interrupted can be gone on with: it notes marks, and another one that is given
+ * them, and what the sink got, goes on behind the last one that fits. Everything is checked; a
+ * journal of another run is refused. The result is that of a run that was not interrupted. */
+typedef struct hb_journal {
+  void *context;
+  /* What an earlier run left: its marks, in order, and what it wrote, of which `read` fetches
+   * bytes. */
+  const hb_mark *marks;
+  size_t count;
+  uint64_t bytes;
+  hb_status (*read)(void *context, uint64_t offset, void *bytes, size_t count, hb_error *error);
+  /* Called once, before the sink gets anything: its first bytes follow on the mark's; what lies
+   * behind is to be given up, and so are later marks. kept->bytes is 0: it begins anew. */
+  hb_status (*keep)(void *context, const hb_mark *kept, hb_error *error);
+  /* Adds a mark. What the sink got so far should outlive the program before the mark does. */
+  hb_status (*note)(void *context, const hb_mark *mark, hb_error *error);
+} hb_journal;
+
 /* What became of a tensor. */
 typedef struct hb_quantize_report {
   const hb_tensor *tensor; /* as the source has it */
@@ -605,8 +638,9 @@ typedef struct hb_quantize_report {
   hb_type type;            /* in the result; the tensor's own if it was copied */
   uint64_t bytes;          /* in the result */
   double error;            /* sum of squared differences over sum of squares of the values */
-  const char *reason;      /* why it is not of the type that was chosen for it, or NULL */
-  const char *note;        /* what of the method could not be done to it, and why, or NULL */
+  int kept;           /* an earlier run made it (hb_journal): `error` and `note` are not known */
+  const char *reason; /* why it is not of the type that was chosen for it, or NULL */
+  const char *note;   /* what of the method could not be done to it, and why, or NULL */
 } hb_quantize_report;
 
 typedef struct hb_quantize_options {
@@ -622,7 +656,8 @@ typedef struct hb_quantize_options {
   const char *activations; /* "block", "token" or "tensor"; NULL: as the method wants */
   double outliers; /* spqr, squeezellm: the part of each matrix's values that is kept in half
                       precision; 0: 0.01, 0.0045 */
-  void *context;   /* of the functions below, each of which may be NULL */
+  const hb_journal *journal; /* NULL: a run that is interrupted is lost */
+  void *context;             /* of the functions below, each of which may be NULL */
   /* The type for one matrix instead of `type`, the recipe's. */
   hb_type (*choose)(void *context, const hb_tensor *tensor, hb_type type);
   void (*report)(void *context, const hb_quantize_report *report);
@@ -861,8 +896,21 @@ typedef struct hb_output hb_output;
 hb_status hb_output_create(const char *path, hb_output **out, hb_error *error);
 hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb_error *error);
 hb_status hb_output_commit(hb_output *output, hb_error *error);
-/* Without a commit, the file that was there before stays and the temporary one is removed. */
+/* Without a commit, the file that was there before stays and the temporary one is removed, or, if
+ * marks were noted for it, is left as it is. */
 void hb_output_destroy(hb_output *output);
+
+/* An output that a later run can go on with: it is written to PATH.unfinished, and its marks to
+ * PATH.unfinished.journal beside it. With `resume`, the journal has what an earlier run left, if
+ * there is something. HB_IO if another run is writing it. */
+hb_status hb_output_create_journaled(const char *path, int resume, hb_output **out,
+                                     hb_error *error);
+/* To be given to hb_quantize. Belongs to the output; NULL for devices and pipes. */
+const hb_journal *hb_output_journal(const hb_output *output);
+/* How many marks there are. */
+size_t hb_output_marks(const hb_output *output);
+/* Gives them up: what was written is of no use. */
+void hb_output_give_up(hb_output *output);
 
 #ifdef __cplusplus
 }

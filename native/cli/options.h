@@ -39,8 +39,8 @@ typedef struct cli_options {
   uint64_t calibration_seed;
   const char *activations, *tensor_rules;
   float outliers, bits_per_weight;
-  bool allow_requantize, ignore_eos, stats, list_tensors, list_keys, list_program, ids, special,
-      no_bos, json, kernels, help;
+  bool allow_requantize, resume, ignore_eos, stats, list_tensors, list_keys, list_program, ids,
+      special, no_bos, json, kernels, help;
   cli_list stops;
   const char *operands[CLI_MAX_OPERANDS];
   uint32_t operand_count;
@@ -65,6 +65,8 @@ typedef struct cli_options {
     "instead of a type: one for each matrix, under this budget; needs --calibration")              \
   X(ALLOW_REQUANTIZE, 0, "allow-requantize", NULL, FLAG, allow_requantize, 0, 0, NULL,             \
     "take a model that is quantized already: its errors add up")                                   \
+  X(RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                           \
+    "go on with OUT.unfinished, which an interrupted run with the same arguments left")            \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
     "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \

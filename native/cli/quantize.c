@@ -18,7 +18,7 @@ typedef struct cli_inputs {
 
 typedef struct job {
   progress bar;
-  uint64_t tensors, converted;
+  uint64_t tensors, converted, kept;
   uint64_t bytes_before, bytes_after, values;
   double worst;         /* relative squared error of a tensor */
   hb_type experimental; /* of tensors that became it */
@@ -54,6 +54,7 @@ static void report(void *context, const hb_quantize_report *r) {
     j->experimental = r->type;
     j->has_experimental = true;
   }
+  if (r->kept) j->kept++;
   if (r->error > j->worst) j->worst = r->error;
   if (!r->reason && !r->note) return;
   progress_end(&j->bar);
@@ -99,6 +100,17 @@ static hb_status choose_types(const hb_source *source, const hb_quantize_options
   return status;
 }
 
+/* Keeps what another run can go on with, and says so. */
+static int fail(const hb_error *error, hb_output *output) {
+  cli_fail_error(error);
+  bool comes_again = error->status != HB_IO && error->status != HB_ABORTED &&
+                     error->status != HB_MEMORY && error->status != HB_ARGUMENT;
+  if (comes_again) hb_output_give_up(output);
+  if (!comes_again && error->status != HB_ARGUMENT && hb_output_marks(output) > 0)
+    fprintf(stderr, "what is done is kept; the same command with --resume goes on with it\n");
+  return CLI_FAILED;
+}
+
 static int quantize_to(const hb_source *source, const cli_options *options,
                        const cli_inputs *inputs, const hb_parallel *parallel, hb_output *output) {
   const cli_calibration *calibration = &inputs->calibration;
@@ -112,6 +124,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .importance = inputs->importance,
                                           .activations = options->activations,
                                           .outliers = (double)options->outliers,
+                                          .journal = hb_output_journal(output),
                                           .context = &j,
                                           .report = report,
                                           .progress = advance};
@@ -134,13 +147,16 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   }
   free(j.budget);
   if (status == HB_OK) status = hb_output_commit(output, &error);
-  if (status != HB_OK) return cli_fail_error(&error);
+  if (status != HB_OK) return fail(&error, output);
 
   char before[24], after[24];
   printf("%" PRIu64 " of %" PRIu64 " tensors converted: %s -> %s, %.3f bits/weight, "
          "relative squared error at most %.3g\n",
          j.converted, j.tensors, cli_size(j.bytes_before, before), cli_size(j.bytes_after, after),
          j.values ? 8.0 * (double)j.bytes_after / (double)j.values : 0, j.worst);
+  if (j.kept)
+    printf("%" PRIu64 " of them are from the interrupted run, whose errors do not count here\n",
+           j.kept);
   if (j.has_experimental)
     printf("experimental: %s has fewer than 4 bits a value, which costs quality: halfbyte compare "
            "tells how much\n",
@@ -152,9 +168,13 @@ static int with_output(const hb_source *source, const cli_options *options,
                        const cli_inputs *inputs, const hb_parallel *parallel) {
   hb_output *output;
   hb_error error;
-  interrupt_catch(); /* so that the temporary file goes away */
-  if (hb_output_create(options->operands[1], &output, &error) != HB_OK)
+  interrupt_catch(); /* so that what cannot be gone on with goes away */
+  if (hb_output_create_journaled(options->operands[1], options->resume, &output, &error) != HB_OK)
     return cli_fail_error(&error);
+  bool left = hb_output_marks(output) > 0;
+  if (left && !options->resume)
+    printf("begins anew; with --resume it would go on with %s.unfinished\n", options->operands[1]);
+  if (!left && options->resume) printf("no interrupted run left anything: begins anew\n");
   int code = quantize_to(source, options, inputs, parallel, output);
   hb_output_destroy(output);
   return code;
@@ -236,11 +256,14 @@ const cli_command command_quantize = {
         "and a line says so. With text to calibrate with, the model is quantized layer by layer,\n"
         "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
         "With a budget of bits, it is measured what rounding each matrix costs, and those that it\n"
-        "costs more get more bits.",
+        "costs more get more bits.\n"
+        "Where that takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
+        "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
              CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
-             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
+             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) | CLI_BIT(THREADS) |
+             CLI_BIT(BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

@@ -1,5 +1,5 @@
 /* Files that appear complete or not at all. */
-#include "host.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,13 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
-
-struct hb_output {
-  FILE *stream;
-  char *path;      /* where it will stand; symbolic links are followed */
-  char *temporary; /* where it is written, or NULL: at its place */
-  bool committed;
-};
 
 static hb_status no_memory(hb_error *error, const char *path) {
   return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write %s", hb_host_short_path(path));
@@ -38,7 +31,7 @@ static FILE *create_new(const char *path, const char *like) {
   return fopen(path, "wbx");
 }
 
-static bool flush_to_disk(FILE *stream) {
+bool hb_host_flush(FILE *stream) {
   return fflush(stream) == 0 && _commit(_fileno(stream)) == 0;
 }
 
@@ -70,7 +63,7 @@ static FILE *create_new(const char *path, const char *like) {
   return stream;
 }
 
-static bool flush_to_disk(FILE *stream) {
+bool hb_host_flush(FILE *stream) {
   return fflush(stream) == 0 && fsync(fileno(stream)) == 0;
 }
 
@@ -97,20 +90,22 @@ static hb_status open_temporary(hb_output *o, hb_error *error) {
   return status;
 }
 
-static hb_status open_output(hb_output *o, const char *path, hb_error *error) {
+static hb_status open_output(hb_output *o, const char *path, const int *resume, hb_error *error) {
   bool replaceable;
   o->path = resolve(path, &replaceable);
   if (!o->path) return no_memory(error, path);
-  if (replaceable) return open_temporary(o, error);
+  if (replaceable)
+    return resume ? hb_host_journal_open(o, *resume != 0, error) : open_temporary(o, error);
   o->stream = fopen(o->path, "wb");
   return o->stream ? HB_OK : hb_host_fail_io(error, "write", path);
 }
 
-hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
+/* resume: NULL where no run can go on with it. */
+static hb_status create(const char *path, const int *resume, hb_output **out, hb_error *error) {
   *out = NULL;
   hb_output *o = calloc(1, sizeof *o);
   if (!o) return no_memory(error, path);
-  hb_status status = open_output(o, path, error);
+  hb_status status = open_output(o, path, resume, error);
   if (status != HB_OK) {
     hb_output_destroy(o);
     return status;
@@ -119,13 +114,22 @@ hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
   return HB_OK;
 }
 
+hb_status hb_output_create(const char *path, hb_output **out, hb_error *error) {
+  return create(path, NULL, out, error);
+}
+
+hb_status hb_output_create_journaled(const char *path, int resume, hb_output **out,
+                                     hb_error *error) {
+  return create(path, &resume, out, error);
+}
+
 hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb_error *error) {
   if (fwrite(bytes, 1, count, output->stream) == count) return HB_OK;
   return hb_host_fail_io(error, "write", output->path);
 }
 
 hb_status hb_output_commit(hb_output *output, hb_error *error) {
-  bool flushed = output->temporary ? flush_to_disk(output->stream) : fflush(output->stream) == 0;
+  bool flushed = output->temporary ? hb_host_flush(output->stream) : fflush(output->stream) == 0;
   if (!flushed) return hb_host_fail_io(error, "write", output->path);
   int closed = fclose(output->stream);
   output->stream = NULL;
@@ -134,13 +138,16 @@ hb_status hb_output_commit(hb_output *output, hb_error *error) {
     return hb_host_fail_io(error, "replace", output->path);
   }
   output->committed = true;
+  if (output->journal) hb_host_journal_remove(output->journal);
   return HB_OK;
 }
 
 void hb_output_destroy(hb_output *output) {
   if (!output) return;
+  bool left = output->journal && !output->committed && hb_host_journal_keeps(output->journal);
+  if (output->temporary && !output->committed && !left) remove(output->temporary);
   if (output->stream) fclose(output->stream);
-  if (output->temporary && !output->committed) remove(output->temporary);
+  hb_host_journal_close(output->journal, left);
   free(output->temporary);
   free(output->path);
   free(output);

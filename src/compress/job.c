@@ -1,6 +1,6 @@
 /* One tensor on its way from the source to the result. */
 #include "base/half.h"
-#include "compress/requantize.h"
+#include "compress/resume.h"
 #include "compress/wide.h"
 
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
@@ -35,6 +35,7 @@ void hb_job_end(hb_tensor_job *job, size_t index) {
                           .count = job->plan->count,
                           .type = p->type,
                           .note = job->note,
+                          .kept = hb_resume_has(job, index + 1),
                           .bytes = row_bytes * (job->values / job->tensor->dims[0]) +
                                    hb_plan_outlier_bytes(p)};
   if (job->squares > 0) r.error = job->differences / job->squares;

@@ -4,6 +4,7 @@
  * values that their blocks stand for take their place. */
 #include "compress/layerwise.h"
 #include "compress/awq.h"
+#include "compress/resume.h"
 #include "compress/smooth.h"
 #include "quant/quant.h"
 
@@ -173,14 +174,19 @@ static const hb_product *product_of(const hb_layer_work *l, size_t plan) {
   return NULL;
 }
 
-/* A norm or bias, which may have taken a scale in. */
-static hb_status write_vector(hb_layer_work *l, const float *values, hb_error *error) {
+/* A norm or bias, which may have taken a scale in. In the end `values` are those of the file. */
+static hb_status write_vector(hb_layer_work *l, float *values, hb_error *error) {
   hb_tensor_job *job = l->job;
   const hb_type_traits *traits = hb_traits(job->type);
-  traits->encode(values, job->bytes, (size_t)job->values);
-  traits->decode(job->bytes, job->decoded, (size_t)job->values);
-  return hb_job_write(job, job->bytes, job->values * traits->block_bytes, values, job->decoded,
-                      job->values, error);
+  for (uint64_t at = 0, count; at < job->values; at += count) {
+    count = job->values - at < HB_PIECE_VALUES ? job->values - at : HB_PIECE_VALUES;
+    traits->encode(values + at, job->bytes, (size_t)count);
+    traits->decode(job->bytes, job->decoded, (size_t)count);
+    HB_TRY(hb_job_write(job, job->bytes, count * traits->block_bytes, values + at, job->decoded,
+                        count, error));
+    memcpy(values + at, job->decoded, (size_t)count * sizeof(float));
+  }
+  return HB_OK;
 }
 
 static hb_status write_product(hb_layer_work *l, const hb_product *p, hb_error *error) {
@@ -199,7 +205,7 @@ static hb_status write_tensor(hb_layer_work *l, size_t index, hb_error *error) {
   if (p) return write_product(l, p, error);
   const hb_model *m = hb_walk_model(l->walk);
   const hb_weight *weight = hb_weight_named(m, job->tensor->name);
-  bool changed = folds(l) && weight && weight->vector && job->values <= HB_PIECE_VALUES;
+  bool changed = folds(l) && weight && weight->vector;
   return changed ? write_vector(l, weight->vector, error) : hb_job_copy(job, error);
 }
 
@@ -224,18 +230,40 @@ static void release_products(hb_layer_work *l) {
 
 /* ---- The model ---- */
 
-static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
-  HB_TRY(hb_walk_load(l->walk, l->layer, error));
-  HB_TRY(find_products(l, error));
+static hb_status make_layer(hb_layer_work *l, hb_error *error) {
   if (l->job->method->smooth) HB_TRY(hb_smooth_layer(l, SMOOTHING, error));
   if (l->job->method->awq) HB_TRY(hb_awq_layer(l, error));
   for (uint32_t first = 0, end; first < l->count; first = end) {
     end = hb_layer_group_end(l, first);
     HB_TRY(quantize_group(l, first, end, error));
   }
+  return write_stage(l, hb_plan_stage(l->layer), error);
+}
+
+/* How many tensors of the plan the stages up to this one have. */
+static size_t stage_end(const hb_plan *plan, uint32_t stage) {
+  size_t end = 0;
+  while (end < plan->count && plan->tensors[end].stage <= stage) end++;
+  return end;
+}
+
+/* As an earlier run made it. */
+static hb_status resume_layer(hb_layer_work *l, hb_error *error) {
+  const hb_plan *plan = l->job->plan;
+  for (size_t i = 0; i < plan->count; i++)
+    if (plan->tensors[i].stage == hb_plan_stage(l->layer))
+      HB_TRY(hb_resume_tensor(l->job, l->walk, i, error));
+  return HB_OK;
+}
+
+static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
+  size_t end = stage_end(l->job->plan, hb_plan_stage(l->layer));
+  HB_TRY(hb_walk_load(l->walk, l->layer, error));
+  HB_TRY(find_products(l, error));
+  HB_TRY(hb_resume_has(l->job, end) ? resume_layer(l, error) : make_layer(l, error));
   HB_TRY(hb_walk_run(l->walk, hb_walk_end(l->walk), l->job->options->calibration_samples, true,
                      NULL, error));
-  return write_stage(l, hb_plan_stage(l->layer), error);
+  return hb_resume_note(l->job, end, 0, error);
 }
 
 /* A matrix that no layer has: the output reads what the last norm leaves. */
@@ -271,7 +299,12 @@ static hb_status quantize_output(hb_layer_work *l, hb_error *error) {
 }
 
 static hb_status quantize_before(hb_tensor_job *job, hb_error *error) {
-  for (size_t i = 0; i < job->plan->count && job->plan->tensors[i].stage == HB_STAGE_BEFORE; i++) {
+  size_t end = stage_end(job->plan, HB_STAGE_BEFORE);
+  for (size_t i = 0; i < end; i++) {
+    if (hb_resume_has(job, end)) {
+      HB_TRY(hb_resume_tensor(job, NULL, i, error));
+      continue;
+    }
     hb_job_begin(job, i);
     HB_TRY(job->type == job->tensor->type ? hb_job_copy(job, error)
                                           : hb_job_quantize(job, NULL, NULL, error));

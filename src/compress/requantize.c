@@ -1,6 +1,9 @@
 #include "compress/requantize.h"
 #include "compress/imatrix.h"
+#include "compress/resume.h"
 #include "quant/quant.h"
+
+#define NOTED_BYTES (1u << 20) /* a mark waits for the disk */
 
 /* By what the importance file says of the tensor's inputs. */
 static hb_status quantize_measured(hb_tensor_job *job, hb_error *error) {
@@ -29,9 +32,14 @@ static hb_status quantize_tensor(hb_tensor_job *job, hb_error *error) {
 /* Each tensor on its own. */
 static hb_status quantize_tensors(hb_tensor_job *job, hb_error *error) {
   for (size_t i = 0; i < job->plan->count; i++) {
-    hb_job_begin(job, i);
-    HB_TRY(quantize_tensor(job, error));
-    hb_job_end(job, i);
+    if (hb_resume_has(job, i + 1)) {
+      HB_TRY(hb_resume_tensor(job, NULL, i, error));
+    } else {
+      hb_job_begin(job, i);
+      HB_TRY(quantize_tensor(job, error));
+      hb_job_end(job, i);
+    }
+    HB_TRY(hb_resume_note(job, i + 1, NOTED_BYTES, error));
   }
   return HB_OK;
 }
@@ -40,6 +48,7 @@ static hb_status write_all(hb_tensor_job *job, const hb_plan_rules *rules, hb_er
   HB_TRY(hb_plan_write_header(job->plan, job->source, rules, job->writer, error));
   HB_TRY(hb_method_calibrates(job->method) ? hb_quantize_layers(job, error)
                                            : quantize_tensors(job, error));
+  HB_TRY(hb_resume_note(job, job->plan->count, 0, error));
   return hb_gguf_writer_finish(job->writer, error);
 }
 
@@ -79,7 +88,12 @@ static hb_status quantize(hb_tensor_job *job, const hb_plan_rules *rules, const 
   hb_plan plan;
   HB_TRY(hb_plan_create(job->source, job->options, rules, &plan, error));
   job->plan = &plan;
-  hb_status status = hb_gguf_writer_create(job->options->allocator, sink, &job->writer, error);
+  hb_resume resume;
+  hb_sink through = {&resume, hb_resume_write};
+  job->resume = &resume;
+  hb_status status = hb_resume_begin(job, rules, sink, &resume, error);
+  if (status == HB_OK)
+    status = hb_gguf_writer_create(job->options->allocator, &through, &job->writer, error);
   if (status == HB_OK) status = write_all(job, rules, error);
   hb_gguf_writer_destroy(job->writer);
   hb_plan_destroy(&plan);

@@ -9,6 +9,8 @@
 /* Values that are converted at once: a multiple of every type's block. */
 #define HB_PIECE_VALUES 8192
 
+typedef struct hb_resume hb_resume; /* resume.h */
+
 typedef struct hb_tensor_job {
   const hb_quantize_options *options;
   const hb_source *source;
@@ -16,6 +18,7 @@ typedef struct hb_tensor_job {
   const hb_method *method;
   const hb_survey *survey; /* where columns are kept; else NULL */
   hb_gguf_writer *writer;
+  hb_resume *resume;
 
   const hb_tensor *tensor;     /* the one at work */
   hb_type type;                /* that it becomes */
