@@ -22,7 +22,6 @@ void hb_wasm_report(const hb_tensor *tensor, hb_type type, double bytes, double 
 IMPORT("progress") void hb_wasm_progress(double done, double total);
 
 const hb_allocator *hb_wasm_allocator(void);
-hb_status hb_wasm_read_header(hb_gguf *gguf, uint32_t file, double size, hb_error *error);
 hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
                            const char *method, const char *activations, double outliers,
                            double bits, const hb_token *calibration, uint32_t samples,
@@ -48,27 +47,6 @@ static hb_status write_bytes(void *context, const void *bytes, size_t count, hb_
   (void)context;
   if (hb_wasm_write(bytes, count) == 0) return HB_OK;
   return hb_fail(error, HB_IO, HB_NO_OFFSET, "the result could not be written");
-}
-
-/* Reads the header of the next shard from the file of that number. */
-hb_status hb_wasm_read_header(hb_gguf *gguf, uint32_t file, double size, hb_error *error) {
-  enum { PIECE = 1 << 16 };
-  uint8_t *piece = hb_allocate(hb_wasm_allocator(), PIECE);
-  hb_status status = piece ? hb_gguf_begin_shard(gguf, (uint64_t)size, error)
-                           : hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to read a file");
-  bool done = false;
-  for (double at = 0; status == HB_OK && !done; at += PIECE) {
-    size_t used;
-    int32_t got = hb_wasm_read(file, at, piece, PIECE);
-    if (got < 0)
-      status = hb_fail(error, HB_IO, (uint64_t)at, "the source could not be read");
-    else if (got == 0)
-      status = hb_fail(error, HB_TRUNCATED, (uint64_t)at, "the file ends inside its header");
-    else
-      status = hb_gguf_feed(gguf, piece, (size_t)got, &used, &done, error);
-  }
-  hb_release(hb_wasm_allocator(), piece, PIECE);
-  return status;
 }
 
 /* ---- Quantizing ---- */

@@ -14,6 +14,7 @@ import { loadModel } from './loader.js';
 import { Measures } from './measures.js';
 import { breathe } from './platform.js';
 import { defaultsOf, explainShortage, planModel } from './plan.js';
+import { quantizeFiles } from './quantize/work.js';
 import { Session, allLogits } from './session.js';
 import { Tokenizer } from './tokenizer.js';
 import { makeMachine } from './variants.js';
@@ -25,6 +26,7 @@ import { makeMachine } from './variants.js';
 /** @import { GenerateArgs } from './generation.js' */
 /** @import { TensorType } from './kernels.js' */
 /** @import { CompareArgs } from './measures.js' */
+/** @import { EmitChunk, QuantizeCall } from './quantize/work.js' */
 /** @import { ScoringArgs } from './scoring.js' */
 /** @import { Loaded } from './session.js' */
 /** @import { DownloadSettings, Pull, Source } from './sources.js' */
@@ -155,6 +157,13 @@ export class Engine {
     const read = await loadModel(core, sources, how);
     const { vocabulary } = modelInfo(core, read.model);
     return { ...machine, ...read, vocabulary, kv: options.kv ?? 'f16' };
+  }
+
+  // ---- Quantizing, without a model
+
+  /** @param {QuantizeCall} args @param {EmitChunk} emit */
+  quantize(args, emit) {
+    return quantizeFiles(args, this.#host, emit);
   }
 
   // ---- Tokenizing

@@ -16,6 +16,7 @@ import {
   text,
   tokenList,
 } from './options.js';
+import { loadQuantized } from './quantize/load.js';
 import { recommendFrom } from './recommend.js';
 import { resolveSources } from './resolve.js';
 import { runSelfTest } from './selftest.js';
@@ -31,6 +32,7 @@ import { stream } from './stream.js';
 /** @import { Perplexity } from './measures.js' */
 /** @import { Plan } from './plan.js' */
 /** @import { Recommendation } from './recommend.js' */
+/** @import { LoadedQuantization } from './quantize/load.js' */
 /** @import { SelfTestReport } from './selftest.js' */
 /** @import { BenchOptions, GenerateOptions, KernelBenchOptions, LoadOptions, ModelSource } from './options.js' */
 /** @import { EmbedOptions, MeasureOptions, RecommendOptions } from './measure-options.js' */
@@ -39,6 +41,7 @@ import { stream } from './stream.js';
 export { cache } from './cache/cache.js';
 export { defaultModel } from './default-model.js';
 export * from './error.js';
+export { quantize } from './quantize/quantize.js';
 export {
   AbortError,
   ArgumentError,
@@ -90,10 +93,12 @@ export { capabilities } from './variants.js';
  *   threadsReason: string | undefined,
  *   notes: string[],
  *   notKept: string | undefined,
+ *   quantization?: LoadedQuantization,
  * }} ModelInfo
  * `hasChatTemplate`: whether `chat` needs no `chatTemplate`; `memoryBytes`: of the module, all in
  * all; `threadsReason`: why there is one thread only; `notes`: faster variants that were tried in
- * vain, and why; `notKept`: why the cache did not keep what was downloaded, where it was to.
+ * vain, and why; `notKept`: why the cache did not keep what was downloaded, or quantized, where it
+ * was to; `quantization`: of a model that was loaded with `quantize`.
  */
 
 /**
@@ -145,9 +150,23 @@ export { capabilities } from './variants.js';
  * @returns {Promise<Model>}
  */
 export async function load(source, options = {}) {
+  if (options.quantize !== undefined) return loadInFew(source, options);
   const { client, value } = await start('load', source, options);
   adviseIsolation(value.threadsReason);
   return new Model(client, value);
+}
+
+/** Quantizes before. @param {ModelSource | ModelSource[]} source @param {LoadOptions} options */
+async function loadInFew(source, options) {
+  const args = { options: engineOptions(options) };
+  const { loaded, quantization, notKept } = await loadQuantized(
+    source,
+    options,
+    ({ sources, locals }) => startWith('load', locals, { ...args, sources }, options),
+  );
+  const { client, value } = loaded;
+  adviseIsolation(value.threadsReason);
+  return new Model(client, { ...value, quantization, notKept: notKept ?? value.notKept });
 }
 
 /**

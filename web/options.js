@@ -7,6 +7,7 @@ import { ArgumentError, MAX_THREADS, TYPE } from './generated.js';
 /** @import { EngineOptions } from './engine.js' */
 /** @import { GenerateArgs } from './generation.js' */
 /** @import { LoadProgress } from './progress.js' */
+/** @import { QuantizeMethodOptions } from './quantize/options.js' */
 /** @import { SyntheticModel } from './synthetic.js' */
 
 const ISAS = /** @type {const} */ (['scalar', 'simd128', 'relaxed']);
@@ -42,6 +43,10 @@ const TYPES = Object.keys(TYPE);
  *   redirects by itself, and of all headers leaves only Authorization out
  * @property {string} [hub] address of the hub that names with `hf:` are of; https://huggingface.co
  *   unless given
+ * @property {string | QuantizeMethodOptions} [quantize] a type such as q4_0, or more: quantize a model
+ *   in F32, F16 or BF16 before it is loaded. The result is kept in the cache, so that this, and the
+ *   download, happen once; a model that is quantized already is loaded as it is, and `info` says so.
+ *   `inspect` and `plan` tell of the source
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results
  *   are the same
  * @property {'f16' | 'f32'} [kv] type of the KV cache; f16 unless given

@@ -11,9 +11,11 @@ const SHORTEST = 200; // ms without which a speed means nothing
 /**
  * How far loading is.
  * @typedef {object} LoadProgress
- * @property {'wait' | 'download' | 'load'} phase whether another tab or process is waited for that
- *   fetches the same file, bytes come from the network, or from this device
- * @property {number} loaded bytes so far; never fewer than before
+ * @property {'wait' | 'download' | 'load' | 'measure' | 'quantize'} phase whether another tab or
+ *   process is waited for that fetches the same file, bytes come from the network, or from this
+ *   device; with `quantize`, also whether matrices are measured, or the model is quantized
+ * @property {number} loaded bytes so far; never fewer than before, but that quantizing, and loading
+ *   its result, each begin anew
  * @property {number | undefined} total bytes of all files, once it is known
  * @property {number | undefined} bytesPerSecond over the last seconds, once it is known
  * @property {number | undefined} secondsLeft at that speed, if `total` is known

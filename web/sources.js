@@ -6,6 +6,7 @@ import { downloadSize } from './download/size.js';
 import { NetworkError } from './error.js';
 import { ArgumentError, IoError } from './generated.js';
 import { fileSize, openFile } from './platform.js';
+import { openKept } from './quantize/kept.js';
 import { openSynthetic } from './synthetic.js';
 
 /** @import { OnRetry, Patience } from './download/retry.js' */
@@ -18,8 +19,10 @@ import { openSynthetic } from './synthetic.js';
  *   { kind: 'download', name: string, cached: boolean, sha256?: string } |
  *   { kind: 'path', path: string } | { kind: 'blob', blob: Blob, name: string } |
  *   { kind: 'pull', number: number, size: number | undefined, name: string } |
- *   { kind: 'synthetic', shape: string, type: string, seed: bigint }} Source
- * `url` is what needs no network, such as `data:`; `download` a URL of a server or a hub's name
+ *   { kind: 'synthetic', shape: string, type: string, seed: bigint } |
+ *   { kind: 'kept', identity: string }} Source
+ * `url` is what needs no network, such as `data:`; `download` a URL of a server or a hub's name;
+ * `kept` what was quantized and lies in the cache
  */
 
 /**
@@ -79,6 +82,8 @@ export async function openSource(source, surroundings) {
       return named(source.name, pullReader(source.number, source.size, surroundings.pull));
     case 'synthetic':
       return openSynthetic(source);
+    case 'kept':
+      return openKept(source.identity, surroundings.settings ?? {});
   }
 }
 
@@ -103,7 +108,7 @@ async function openServer(
 }
 
 /** @param {boolean} cached whether it is kept unless said otherwise @param {boolean | string} [cache] */
-async function storeFor(cached, cache) {
+export async function storeFor(cached, cache) {
   const wanted = cache === undefined ? cached : cache !== false;
   const path = typeof cache === 'string' ? cache : undefined;
   return { wanted, store: wanted ? await openStore({ path }) : undefined };

@@ -224,9 +224,46 @@ export async function makeMachine({ threads, isa, divideAll }, startThreads) {
   throw last;
 }
 
-/** What a module is given; those with threads time their steps. @param {WebAssembly.Memory} memory */
-export function imports(memory) {
-  return { env: { memory, now: () => performance.now() } };
+/**
+ * A module with a memory of its own.
+ * @param {URL} url
+ * @param {boolean} shared whether threads will share the memory
+ * @param {Record<string, Function>} [functions] that the module asks for
+ * @returns {Promise<Instance>}
+ */
+export async function instantiate(url, shared, functions = {}) {
+  const module = await compileModule(url);
+  const memory = makeMemory(shared);
+  const imports = { env: { ...functions, memory, now } };
+  const instance = await WebAssembly.instantiate(module, /** @type {any} */ (imports));
+  return { module, memory, core: new Core(instance, memory) };
+}
+
+/** @typedef {{ module: WebAssembly.Module, memory: WebAssembly.Memory, core: Core }} Instance */
+
+/** Modules with threads time their steps. */
+const now = () => performance.now();
+
+/**
+ * Starts the threads of an instance.
+ * @param {Instance} instance
+ * @param {{ count: number, leastWork: number }} crew
+ * @param {(crew: Crew) => Promise<void>} startThreads
+ * @returns {Promise<number>} the hb_parallel
+ */
+export async function startCrew({ module, memory, core }, { count, leastWork }, startThreads) {
+  const parallel = core.call('hb_wasm_parallel', count, leastWork);
+  const tls = /** @type {any} */ (core.exports.__tls_size).value;
+  /** @type {ThreadPlan[]} */
+  const plans = [];
+  for (let index = 1; index < count; index++)
+    plans.push({
+      index,
+      stackTop: core.allocate(THREAD_STACK) + THREAD_STACK,
+      tls: core.allocate(tls),
+    });
+  await startThreads({ module, memory, threads: plans });
+  return parallel;
 }
 
 /**
@@ -237,26 +274,14 @@ export function imports(memory) {
  * @param {(crew: Crew) => Promise<void>} startThreads
  */
 async function build(variant, count, wantedIsa, divideAll, startThreads) {
-  const module = await compileModule(MODULES[variant]());
   const threaded = variant.endsWith('-threads');
-  const memory = makeMemory(threaded);
-  const core = new Core(await WebAssembly.instantiate(module, imports(memory)), memory);
+  const instance = await instantiate(MODULES[variant](), threaded);
+  const { core } = instance;
   const isa = wantedIsa ?? core.call('hb_isa_best');
   core.check('hb_selftest', isa, core.call('hb_wasm_allocator'));
   if (!threaded) return { core, variant, isa, parallel: 0, threads: 1 };
-
-  const parallel = core.call('hb_wasm_parallel', count, divideAll ? 0 : LEAST_WORK);
-  const tls = /** @type {any} */ (core.exports.__tls_size).value;
-  /** @type {ThreadPlan[]} */
-  const plans = [];
-  for (let index = 1; index < count; index++) {
-    plans.push({
-      index,
-      stackTop: core.allocate(THREAD_STACK) + THREAD_STACK,
-      tls: core.allocate(tls),
-    });
-  }
-  await startThreads({ module, memory, threads: plans });
+  const crew = { count, leastWork: divideAll ? 0 : LEAST_WORK };
+  const parallel = await startCrew(instance, crew, startThreads);
   return { core, variant, isa, parallel, threads: count };
 }
 
@@ -268,7 +293,11 @@ async function build(variant, count, wantedIsa, divideAll, startThreads) {
  * @param {() => void} ready
  */
 export function joinCrew(module, memory, plan, ready) {
-  const { exports } = new WebAssembly.Instance(module, imports(memory));
+  /** @type {Record<string, any>} */
+  const env = { memory, now };
+  // What a module asks for besides is for its first thread.
+  for (const { name } of WebAssembly.Module.imports(module)) env[name] ??= () => 0;
+  const { exports } = new WebAssembly.Instance(module, { env });
   const { __stack_pointer, __wasm_init_tls, hb_wasm_worker_loop } = /** @type {any} */ (exports);
   __stack_pointer.value = plan.stackTop;
   __wasm_init_tls(plan.tls);
@@ -277,7 +306,7 @@ export function joinCrew(module, memory, plan, ready) {
 }
 
 /** @param {Feature} feature */
-function unavailable({ reason, fix }) {
+export function unavailable({ reason, fix }) {
   return new EnvironmentError(`${reason}; ${fix}`);
 }
 

@@ -18,7 +18,7 @@ import { parentPort } from './platform.js';
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
  *   'chatTokens' | 'saveState' | 'restoreState' | 'bench' | 'kernels' | 'layers' | 'embed' | 'plan' |
- *   'perplexity' | 'compare'} Method
+ *   'perplexity' | 'compare' | 'quantize'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 
@@ -117,7 +117,8 @@ async function answer({ id, method, args }, watch) {
   if (!calls.has(id)) return;
   watch.started = true;
   try {
-    const emit = (/** @type {any} */ event) => port.post({ type: 'event', id, event });
+    const emit = (/** @type {any} */ event, /** @type {Transferable[]} */ transfer = []) =>
+      port.post({ type: 'event', id, event }, transfer);
     const value = await engine[method](args, emit, watch);
     calls.delete(id);
     port.post({ type: 'result', id, value }, value instanceof Float32Array ? [value.buffer] : []);

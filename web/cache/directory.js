@@ -9,6 +9,8 @@ import { absent, checkName } from './store.js';
 
 /** @returns {typeof import('node:fs/promises')} */
 const fs = () => builtin('node:fs/promises');
+/** @returns {typeof import('node:fs')} */
+const syncFs = () => builtin('node:fs');
 /** @returns {typeof import('node:path')} */
 const paths = () => builtin('node:path');
 
@@ -53,7 +55,7 @@ export async function openDirectory(path = cacheDirectory()) {
     space: async () => {
       const files = await list(root);
       const used = files.reduce((sum, { size }) => sum + size, 0);
-      const free = await freeBytes(root);
+      const free = freeBytes(root);
       return { used, quota: free === undefined ? undefined : used + free };
     },
     persist: async () => true,
@@ -69,12 +71,12 @@ function fail(what) {
 }
 
 /** @param {any} cause @param {string} root @param {number} needed @param {string} name */
-async function writeError(cause, root, needed, name) {
+function writeError(cause, root, needed, name) {
   if (!FULL.has(cause?.code))
     return new IoError(`${name} could not be written in the cache: ${cause?.message ?? cause}`, {
       cause,
     });
-  const available = await freeBytes(root);
+  const available = freeBytes(root);
   return new QuotaError(
     `${needed} bytes more of ${name} do not fit on the disk of ${root}, which has ` +
       `${available ?? 'an unknown number of'} bytes left; free some, or set HALFBYTE_CACHE to a ` +
@@ -83,10 +85,10 @@ async function writeError(cause, root, needed, name) {
   );
 }
 
-/** @param {string} root @returns {Promise<number | undefined>} */
-async function freeBytes(root) {
+/** @param {string} root @returns {number | undefined} */
+function freeBytes(root) {
   try {
-    const { bavail, bsize } = await fs().statfs(root);
+    const { bavail, bsize } = syncFs().statfsSync(root);
     return bavail * bsize;
   } catch {
     return undefined; // some file systems do not say
@@ -137,7 +139,22 @@ async function openPlace(name, path, root, { create = false, write = create } = 
         for (let done = 0; done < bytes.length; )
           done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
       } catch (cause) {
-        throw await writeError(cause, root, bytes.length, name);
+        throw writeError(cause, root, bytes.length, name);
+      }
+    },
+    readSync: (offset, into) => {
+      try {
+        return readFully(file.fd, offset, into);
+      } catch (cause) {
+        return fail(`${name} could not be read at byte ${offset}`)(cause);
+      }
+    },
+    writeSync: (offset, bytes) => {
+      try {
+        for (let done = 0; done < bytes.length; )
+          done += syncFs().writeSync(file.fd, bytes, done, bytes.length - done, offset + done);
+      } catch (cause) {
+        throw writeError(cause, root, bytes.length, name);
       }
     },
     truncate: async (size) => {
@@ -150,6 +167,19 @@ async function openPlace(name, path, root, { create = false, write = create } = 
       await file.close().catch(fail(`${name} could not be closed`));
     },
   };
+}
+
+/**
+ * Fills the buffer as far as the file goes.
+ * @param {number} file
+ * @param {number} offset
+ * @param {Uint8Array} into
+ */
+export function readFully(file, offset, into) {
+  let done = 0;
+  for (let count = -1; count !== 0 && done < into.length; done += count)
+    count = syncFs().readSync(file, into, done, into.length - done, offset + done);
+  return done;
 }
 
 /** @param {string} name @param {string} path */
@@ -170,6 +200,6 @@ async function writeText(name, path, text, root) {
     await fs().rename(beside, path);
   } catch (cause) {
     await fs().rm(beside, { force: true }).catch(() => {});
-    throw await writeError(cause, root, text.length, name);
+    throw writeError(cause, root, text.length, name);
   }
 }

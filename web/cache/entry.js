@@ -263,6 +263,20 @@ export class Entry {
     this.#file = this.names.whole;
   }
 
+  /**
+   * Makes a file of the store this entry, whole and proved.
+   * @param {{ name: string, url: string, size: number, hashes: string[], sha256: string }} file
+   */
+  async adopt({ name, url, size, hashes, sha256 }) {
+    const { identity, names } = this;
+    await this.discard();
+    await this.store.rename(name, names.whole);
+    const manifest = makeManifest({ identity, url, size, sha256 });
+    this.#manifest = { ...manifest, hashes, complete: true };
+    this.#file = names.whole;
+    await this.save();
+  }
+
   /** Removes everything of the entry. */
   async discard() {
     await this.close();

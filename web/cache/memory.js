@@ -74,6 +74,8 @@ function place(file) {
     size: async () => file.size,
     read: async (offset, into) => read(file, offset, into),
     write: async (offset, bytes) => write(file, offset, bytes),
+    readSync: (offset, into) => read(file, offset, into),
+    writeSync: (offset, bytes) => write(file, offset, bytes),
     truncate: async (size) => truncate(file, size),
     flush: async () => {},
     close: async () => {},

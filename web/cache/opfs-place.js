@@ -36,6 +36,13 @@ export async function readPlace(handle) {
   return {
     size: async () => file.size,
     read: async (offset, into) => readBlob(file, offset, into, name),
+    readSync: (offset, into) => {
+      try {
+        return readBlobSync(file, offset, into);
+      } catch (cause) {
+        throw refusal(cause, `${name} could not be read at byte ${offset}`);
+      }
+    },
     write: readOnly,
     truncate: readOnly,
     flush: async () => {},
@@ -55,6 +62,20 @@ async function readBlob(file, offset, into, name) {
   }
 }
 
+/**
+ * The same at once, which workers of browsers alone can.
+ * @param {Blob} file
+ * @param {number} offset
+ * @param {Uint8Array} into
+ * @returns {number}
+ */
+export function readBlobSync(file, offset, into) {
+  const reader = new /** @type {any} */ (globalThis).FileReaderSync();
+  const bytes = new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + into.length)));
+  into.set(bytes);
+  return bytes.length;
+}
+
 /** @param {FileSystemFileHandle} handle @returns {Promise<Place>} */
 export async function syncPlace(handle) {
   const { name } = handle;
@@ -65,21 +86,40 @@ export async function syncPlace(handle) {
   } catch (cause) {
     throw await problem(cause, `${name} could not be opened for writing`);
   }
+  const read = (/** @type {number} */ offset, /** @type {Uint8Array} */ into) =>
+    file.read(into, { at: offset });
+  const write = (/** @type {number} */ offset, /** @type {Uint8Array} */ bytes) => {
+    const count = file.write(bytes, { at: offset });
+    if (count < bytes.length) throw new DOMException('', 'QuotaExceededError');
+  };
   return {
     size: async () => file.getSize(),
     read: async (offset, into) => {
       try {
-        return file.read(into, { at: offset });
+        return read(offset, into);
       } catch (cause) {
         throw await problem(cause, `${name} could not be read at byte ${offset}`);
       }
     },
     write: async (offset, bytes) => {
       try {
-        const count = file.write(bytes, { at: offset });
-        if (count < bytes.length) throw new DOMException('', 'QuotaExceededError');
+        write(offset, bytes);
       } catch (cause) {
         throw await problem(cause, `${name} could not be written`, bytes.length);
+      }
+    },
+    readSync: (offset, into) => {
+      try {
+        return read(offset, into);
+      } catch (cause) {
+        throw refusal(cause, `${name} could not be read at byte ${offset}`);
+      }
+    },
+    writeSync: (offset, bytes) => {
+      try {
+        write(offset, bytes);
+      } catch (cause) {
+        throw refusal(cause, `${name} could not be written`, bytes.length);
       }
     },
     truncate: async (size) => {
@@ -175,8 +215,19 @@ export async function patient(body) {
  * @param {number} [needed] bytes that were to be written
  */
 export async function problem(cause, what, needed) {
+  const full = nameOf(cause) === 'QuotaExceededError';
+  return refusal(cause, what, needed, full ? await freeBytes(needed ?? 0) : undefined);
+}
+
+/**
+ * The same of one who cannot ask how much is left.
+ * @param {unknown} cause
+ * @param {string} what
+ * @param {number} [needed]
+ * @param {number} [available] bytes that are left
+ */
+function refusal(cause, what, needed, available) {
   if (nameOf(cause) === 'QuotaExceededError') {
-    const available = await freeBytes(needed ?? 0);
     const left = available === undefined ? '' : ` and grants ${available} more`;
     return new QuotaError(
       `${what} in the cache: the browser refuses ${needed ?? 'the'} bytes${left}; free some with ` +

@@ -48,6 +48,8 @@ import { openOpfs } from './opfs.js';
  * @property {(offset: number, into: Uint8Array) => Promise<number>} read fills the buffer as far as
  *   the file goes and gives the number of bytes
  * @property {(offset: number, bytes: Uint8Array) => Promise<void>} write all of them, or QuotaError
+ * @property {(offset: number, into: Uint8Array) => number} [readSync] the same at once, in workers
+ * @property {(offset: number, bytes: Uint8Array) => void} [writeSync] likewise
  * @property {(size: number) => Promise<void>} truncate cuts, or lengthens with zeros
  * @property {() => Promise<void>} flush until what was written outlives a crash
  * @property {() => Promise<void>} close

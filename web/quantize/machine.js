@@ -1,0 +1,174 @@
+// The module that quantizes. It is fetched when something is to be quantized, and asks for the bytes
+// of its files, and hands on those of the result, without waiting.
+import { TruncatedError } from '../generated.js';
+import { capabilities, instantiate, startCrew, unavailable } from '../variants.js';
+import { Window } from './window.js';
+
+/** @import { Core, Pointer } from '../core.js' */
+/** @import { Crew, Instance } from '../variants.js' */
+/** @import { SyncFile } from './window.js' */
+
+const MODULES = {
+  one: () => new URL('../../build/wasm/halfbyte-quantize.wasm', import.meta.url),
+  threads: () => new URL('../../build/wasm/halfbyte-quantize-threads.wasm', import.meta.url),
+};
+const FEED = 1 << 16; // bytes of a header that enter the module at a time
+
+/**
+ * What the module tells and asks while it works. What these throw ends the work.
+ * @typedef {object} Listener
+ * @property {(bytes: Uint8Array) => void} write takes bytes of the result, which do not stay
+ * @property {(tensor: Pointer, type: number) => number} choose
+ * @property {(tensor: Pointer, type: number, bytes: number, sensitivity: number) => void} budget
+ * @property {(tensor: Pointer, type: number, bytes: number, error: number, reason: Pointer,
+ *   note: Pointer) => void} report
+ * @property {(done: number, total: number) => void} progress
+ */
+
+export class QuantizeMachine {
+  /** @type {Core} */ core = /** @type {any} */ (undefined); // until it is instantiated
+  /** The hb_parallel, or 0. @type {Pointer} */ parallel = 0;
+  threads = 1;
+  /** @type {string | undefined} */ threadsReason;
+  /** Whom the module talks to. @type {Listener | undefined} */ listener;
+  /** What a callback threw. @type {unknown} */ #failure;
+  /** By the numbers that the module gives them. @type {Window[]} */ #files = [];
+
+  /**
+   * @param {number | undefined} threads
+   * @param {(crew: Crew) => Promise<void>} startThreads
+   * @returns {Promise<QuantizeMachine>}
+   */
+  static async create(threads, startThreads) {
+    const can = capabilities();
+    if (!can.simd.available) throw unavailable(can.simd);
+    const count = threads ?? can.threads.count;
+    let reason = can.threads.reason;
+    if (count > 1 && can.threads.available) {
+      try {
+        const { machine, instance } = await make(true);
+        machine.parallel = await startCrew(instance, { count, leastWork: 0 }, startThreads);
+        machine.threads = count;
+        return machine;
+      } catch (error) {
+        reason = /** @type {Error} */ (error).message;
+      }
+    }
+    const { machine } = await make(false);
+    if (threads !== 1) machine.threadsReason = reason ?? 'this machine has one processor';
+    return machine;
+  }
+
+  /** What the module may call. @returns {Record<string, Function>} */
+  functions() {
+    /** @template T @param {T} failed @param {(...args: any[]) => T} body */
+    const guarded = (failed, body) => {
+      return (/** @type {any[]} */ ...args) => {
+        if (this.#failure !== undefined) return failed;
+        try {
+          return body(...args);
+        } catch (error) {
+          this.#failure = error;
+          return failed;
+        }
+      };
+    };
+    const view = (/** @type {Pointer} */ at, /** @type {number} */ count) =>
+      this.core.bytes.subarray(at >>> 0, (at >>> 0) + count);
+    const told = (/** @type {'budget' | 'report' | 'progress'} */ what) =>
+      guarded(undefined, (...args) => /** @type {Function} */ (this.listener?.[what])(...args));
+    return {
+      read: guarded(-1, (file, offset, at, count) =>
+        this.#files[file].read(offset, view(at, count)),
+      ),
+      write: guarded(-1, (at, count) => {
+        this.listener?.write(view(at, count));
+        return 0;
+      }),
+      choose: guarded(0, (tensor, type) => this.listener?.choose(tensor, type) ?? type),
+      budget: told('budget'),
+      report: told('report'),
+      progress: told('progress'),
+    };
+  }
+
+  /** Takes the next file. @param {SyncFile} file */
+  addFile(file) {
+    this.#files.push(new Window(file));
+  }
+
+  /**
+   * Calls a function that may call back.
+   * @param {string} name
+   * @param {...number} args
+   */
+  check(name, ...args) {
+    try {
+      this.core.check(name, ...args);
+    } catch (error) {
+      throw this.#failure ?? error;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  // ---- Headers
+
+  /** @returns {Pointer} an hb_gguf */
+  createHeader() {
+    return this.core.result('hb_gguf_create', this.core.call('hb_wasm_allocator'));
+  }
+
+  /**
+   * What takes the header of the next file of a model as its bytes come.
+   * @param {Pointer} gguf
+   * @param {number | undefined} size of the file, if it is known
+   * @returns {(bytes: Uint8Array) => boolean} whether the header is complete
+   */
+  feeder(gguf, size) {
+    const { core } = this;
+    core.check('hb_gguf_begin_shard', gguf, BigInt.asUintN(64, BigInt(size ?? -1)));
+    let done = false;
+    return (bytes) => {
+      for (let at = 0; !done && at < bytes.length; at += FEED) {
+        const piece = bytes.subarray(at, at + FEED);
+        done = core.scope((allocate) => {
+          const [put, said] = [allocate(FEED), allocate(8)];
+          core.bytes.set(piece, put);
+          core.bytes.fill(0, said, said + 8);
+          core.check('hb_gguf_feed', gguf, put, piece.length, said, said + 4);
+          return core.bytes[said + 4] !== 0;
+        });
+      }
+      return done;
+    };
+  }
+
+  /**
+   * Reads a header from a file that can be read anywhere.
+   * @param {Pointer} gguf
+   * @param {SyncFile} file
+   */
+  readHeader(gguf, file) {
+    const feed = this.feeder(gguf, file.size);
+    const piece = new Uint8Array(FEED);
+    for (let offset = 0, count = -1; ; offset += count) {
+      count = file.read(offset, piece);
+      if (count === 0) throw headerEnds(offset);
+      if (feed(piece.subarray(0, count))) return;
+    }
+  }
+}
+
+/** @param {number} offset */
+export function headerEnds(offset) {
+  return new TruncatedError('the file ends inside its header', { offset });
+}
+
+/** @param {boolean} shared @returns {Promise<{ machine: QuantizeMachine, instance: Instance }>} */
+async function make(shared) {
+  const machine = new QuantizeMachine();
+  const url = shared ? MODULES.threads() : MODULES.one();
+  const instance = await instantiate(url, shared, machine.functions());
+  machine.core = instance.core;
+  return { machine, instance };
+}

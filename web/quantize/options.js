@@ -1,0 +1,212 @@
+// What a caller may say about quantizing, checked and in the form that the worker takes.
+import { downloadSettings } from '../download/settings.js';
+import { ArgumentError, MAX_THREADS, TYPE } from '../generated.js';
+import { number, seedOf, text } from '../options.js';
+
+/** @import { ModelSource } from '../options.js' */
+/** @import { DownloadSettings } from '../sources.js' */
+
+/**
+ * How a model is quantized. Without calibration text each matrix is rounded for itself (`rtn`); with
+ * text, the model is quantized layer by layer, by `gptq` unless another method is named. The files
+ * are those of `halfbyte quantize` with the same options, to the byte.
+ * @typedef {object} QuantizeMethodOptions
+ * @property {string} [type] of the matrices: q4_0, q4_k, q8_0, nf4 ..., or a mixture: q4_k_m ...
+ * @property {string} [method] rtn, imatrix, gptq, awq, spqr, hqq, squeezellm, channel, smoothquant,
+ *   llm.int8, zeroquant, or several joined as in awq+gptq
+ * @property {string | Record<string, string>} [tensors] other types by name, as in
+ *   `{ attn_v: 'q6_k', 'ffn_down.*': 'q5_k' }`; the first part of a name that fits counts
+ * @property {number} [bitsPerWeight] instead of `type`: a type for each matrix, under this budget;
+ *   needs `calibration`
+ * @property {string | Blob | (string | Blob)[]} [calibration] text to calibrate with, or several;
+ *   a File NAME.jsonl has a text, or an object with a `text` or `prompt`, in each line
+ * @property {number} [samples] pieces of the text that are used, evenly spread; 128 unless given
+ * @property {number} [length] tokens of a piece, at most the model's context; 512 unless given
+ * @property {number | bigint} [seed] draw the pieces instead of spreading them evenly
+ * @property {'block' | 'token' | 'tensor'} [activations] int8 inputs with a scale for each of these;
+ *   the method's own unless given
+ * @property {number} [outliers] of spqr and squeezellm: the part of the values kept in half precision
+ */
+
+/**
+ * Options of `quantize`.
+ * @typedef {QuantizeMethodOptions & {
+ *   to?: string | URL | WritableStream<Uint8Array> | FileSystemFileHandle,
+ *   imatrix?: ModelSource,
+ *   allowRequantize?: boolean,
+ *   threads?: number,
+ *   cache?: boolean | string,
+ *   sha256?: string | string[],
+ *   headers?: Record<string, string>,
+ *   hub?: string,
+ *   onProgress?: (progress: QuantizeProgress) => void,
+ *   signal?: AbortSignal,
+ * }} QuantizeOptions
+ * `to`: where the file goes instead of a Blob: in Node a path, which gets its name when it is
+ * complete; a stream; a file handle, such as a page gets from `showSaveFilePicker`. `imatrix`: an
+ * importance file instead of text. `allowRequantize`: take a model that is quantized already, whose
+ * errors add up. `threads`, `cache`, `sha256`, `headers`, `hub`: as for `load`; what is downloaded is
+ * kept in the cache, so that it is not fetched twice. `signal` ends everything and leaves nothing.
+ */
+
+/**
+ * How far quantizing is.
+ * @typedef {object} QuantizeProgress
+ * @property {'wait' | 'download' | 'load' | 'measure' | 'quantize'} phase whether another tab or
+ *   process is waited for; the source is fetched; it is read; it is measured what each matrix needs;
+ *   or the result is made
+ * @property {number} loaded bytes of the source so far in this phase
+ * @property {number | undefined} total bytes of the source, once it is known
+ * @property {QuantizedTensor} [tensor] the one that has just been finished
+ */
+
+/**
+ * What became of a tensor.
+ * @typedef {object} QuantizedTensor
+ * @property {string} name
+ * @property {string} from its type in the source
+ * @property {string} to its type in the result
+ * @property {number} values
+ * @property {number} sourceBytes
+ * @property {number} bytes in the result
+ * @property {number} error sum of squared differences over sum of squares of the values
+ * @property {string} [reason] why it has another type than was chosen for it
+ * @property {string} [note] what of the method could not be done to it, and why
+ * @property {number} [sensitivity] about how much rounding it so disturbs the model, where a budget
+ *   of bits was spent by that
+ */
+
+/**
+ * What quantizing did.
+ * @typedef {object} Quantization
+ * @property {string | undefined} type as it was asked for
+ * @property {string} method that was used
+ * @property {number} bytes of the result
+ * @property {number} sourceBytes of all tensors
+ * @property {number} bitsPerWeight all tensors of the result counted
+ * @property {{ samples: number, length: number } | undefined} calibration what was used of the text,
+ *   in tokens
+ * @property {string | undefined} experimental a type of fewer than 4 bits that costs quality
+ * @property {number} seconds without the download
+ * @property {number} threads
+ * @property {string | undefined} threadsReason why there was one thread only
+ * @property {QuantizedTensor[]} tensors in the order of the result
+ */
+
+/**
+ * As they travel to the worker.
+ * @typedef {object} QuantizeArgs
+ * @property {string | undefined} type
+ * @property {string | undefined} method
+ * @property {[pattern: string, type: number][]} rules
+ * @property {number} bits of a budget; 0: none
+ * @property {string[]} calibration
+ * @property {number} samples
+ * @property {number} length
+ * @property {bigint | undefined} seed
+ * @property {string | undefined} activations
+ * @property {number} outliers
+ */
+
+const LIMIT = 1 << 20; // of samples and of their length
+const TYPES = new Map(Object.entries(TYPE));
+
+/**
+ * @param {QuantizeMethodOptions} options
+ * @returns {Promise<QuantizeArgs>}
+ */
+export async function quantizeArgs(options) {
+  const { type, method, tensors = {}, bitsPerWeight: bits } = options;
+  const { samples = 128, length = 512, seed, activations, outliers = 0 } = options;
+  if ((type === undefined) === (bits === undefined))
+    throw new ArgumentError('quantize needs a `type` or `bitsPerWeight`, and not both');
+  return {
+    type: type === undefined ? undefined : text('type', type),
+    method: method === undefined ? undefined : text('method', method),
+    rules: rulesOf(tensors),
+    bits: bits === undefined ? 0 : number('bitsPerWeight', bits, 0.5, 32),
+    calibration: await calibrationTexts(options.calibration ?? []),
+    samples: number('samples', samples, 1, LIMIT, true),
+    length: number('length', length, 16, LIMIT, true),
+    seed: seed === undefined ? undefined : seedOf(seed),
+    activations: activations === undefined ? undefined : text('activations', activations),
+    outliers: number('outliers', outliers, 0, 0.5),
+  };
+}
+
+/**
+ * What is said about the work itself.
+ * @typedef {{ threads?: number, cache?: boolean | string, headers?: Record<string, string>,
+ *   hub?: string }} WorkOptions
+ */
+
+/**
+ * @param {WorkOptions} options
+ * @returns {{ threads: number | undefined, download: DownloadSettings }}
+ */
+export function workOptions(options) {
+  const { threads } = options;
+  return {
+    threads: threads === undefined ? undefined : number('threads', threads, 1, MAX_THREADS, true),
+    download: downloadSettings(options),
+  };
+}
+
+/** @param {string | Record<string, string>} tensors @returns {[string, number][]} */
+function rulesOf(tensors) {
+  const rules =
+    typeof tensors === 'string'
+      ? tensors.split(',').map((rule) => {
+          const at = rule.indexOf('=');
+          return [rule.slice(0, Math.max(0, at)), rule.slice(at + 1)];
+        })
+      : Object.entries(tensors ?? {});
+  return rules.map(([pattern, name]) => {
+    const type = TYPES.get(/** @type {any} */ (String(name).toUpperCase()));
+    if (!pattern) throw new ArgumentError(`tensors takes rules such as attn_v=q6_k, not '${name}'`);
+    if (type === undefined)
+      throw new ArgumentError(
+        `tensors: ${pattern} cannot become '${name}', which is no tensor type`,
+      );
+    return [pattern, type];
+  });
+}
+
+/** @param {string | Blob | (string | Blob)[]} given @returns {Promise<string[]>} */
+async function calibrationTexts(given) {
+  /** @type {string[]} */
+  const texts = [];
+  for (const each of Array.isArray(given) ? given : [given]) {
+    if (typeof each === 'string') texts.push(each);
+    else if (!(each instanceof Blob))
+      throw new ArgumentError(`calibration is a text, a File, or a list of them, not ${each}`);
+    else {
+      const { name = '' } = /** @type {Partial<File>} */ (each);
+      const content = await each.text();
+      texts.push(name.endsWith('.jsonl') ? textsOfLines(name, content) : content);
+    }
+  }
+  return texts;
+}
+
+/** The texts of JSON Lines, one behind the other. @param {string} name @param {string} content */
+function textsOfLines(name, content) {
+  let texts = '';
+  for (const [i, line] of content.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    /** @type {any} */
+    let value;
+    try {
+      value = JSON.parse(line);
+    } catch (cause) {
+      throw new ArgumentError(`${name}, line ${i + 1}: this is no JSON`, { cause });
+    }
+    const found = [value, value?.text, value?.prompt].find((each) => typeof each === 'string');
+    if (found === undefined)
+      throw new ArgumentError(
+        `${name}, line ${i + 1}: neither a string nor an object with a "text" or "prompt"`,
+      );
+    texts += `${found}\n`;
+  }
+  return texts;
+}

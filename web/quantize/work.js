@@ -1,0 +1,189 @@
+// Quantizing in a worker, whose thread it keeps busy from its beginning to its end.
+import { keyOf, openEntry } from '../cache/entry.js';
+import { ArgumentError } from '../generated.js';
+import { Progress } from '../progress.js';
+import { shardOf, splitCount } from '../sources.js';
+import { Files } from './files.js';
+import { storeOf } from './kept.js';
+import { Listening } from './listening.js';
+import { QuantizeMachine } from './machine.js';
+import { ChunkOutput, keepResult } from './output.js';
+import { takeSamples } from './samples.js';
+
+/** @import { Pointer } from '../core.js' */
+/** @import { Host } from '../engine.js' */
+/** @import { DownloadSettings, Source } from '../sources.js' */
+/** @import { Quantization, QuantizeArgs } from './options.js' */
+
+/**
+ * A call of the worker.
+ * @typedef {object} QuantizeCall
+ * @property {Source[]} sources
+ * @property {Source} [imatrix]
+ * @property {QuantizeArgs} options
+ * @property {number | undefined} threads
+ * @property {DownloadSettings} download
+ * @property {string} run
+ * @property {'refuse' | 'take' | 'leave'} quantized what happens to a model that is quantized already
+ * @property {SharedArrayBuffer} [flow] bytes that the caller has taken, where memory can be shared
+ * @property {{ identity: string, url: string }} [keep] the entry of the cache that the result becomes
+ *   instead of being handed over
+ */
+
+/**
+ * What it gives: what was done; that the model is quantized already, and why that is said; or that
+ * somebody else has just made the same entry.
+ * @typedef {{ done: Quantization } | { asIs: string } | { kept: true }} QuantizeOutcome
+ */
+
+/** @typedef {(event: any, transfer?: Transferable[]) => void} EmitChunk */
+
+/** The model is quantized already. */
+class AlreadyQuantized extends ArgumentError {}
+
+/**
+ * @param {QuantizeCall} call
+ * @param {Pick<Host, 'pull' | 'startThreads'>} host
+ * @param {EmitChunk} emit
+ * @returns {Promise<QuantizeOutcome>}
+ */
+export async function quantizeFiles(call, host, emit) {
+  const progress = new Progress(emit);
+  const machine = await QuantizeMachine.create(call.threads, host.startThreads);
+  const { pull } = host;
+  const { run, download: settings, keep } = call;
+  const files = new Files(machine, { pull, settings, progress, run });
+  const work = async () => {
+    const model = await openModel(machine, files, call);
+    return { machine, files, model, emit };
+  };
+  try {
+    if (!keep) {
+      const output = new ChunkOutput(emit, call.flow);
+      const done = quantizeModel(await work(), call, output);
+      return { done };
+    }
+    return await keepingEntry(keep.identity, settings, progress, async (store) => {
+      const place = await files.temporary.create(store);
+      const ready = await work();
+      let size = 0;
+      const write = (/** @type {Uint8Array} */ bytes) => {
+        place.writeSync(size, bytes);
+        size += bytes.length;
+      };
+      const done = quantizeModel(ready, call, { write, end: () => size });
+      await keepResult(store, keep, place, size);
+      return { done };
+    });
+  } catch (error) {
+    if (call.quantized === 'leave' && error instanceof AlreadyQuantized)
+      return { asIs: error.message };
+    throw error;
+  } finally {
+    progress.close();
+    await files.close();
+  }
+}
+
+/**
+ * Holds the lock of an entry, unless it is complete when that has been waited for.
+ * @param {string} identity
+ * @param {DownloadSettings} settings
+ * @param {Progress} progress
+ * @param {(store: import('../cache/store.js').Store) => Promise<QuantizeOutcome>} body
+ * @returns {Promise<QuantizeOutcome>}
+ */
+async function keepingEntry(identity, settings, progress, body) {
+  const store = await storeOf(settings);
+  progress.enter('wait');
+  const outcome = await store.lock(await keyOf(identity), {}, async () => {
+    progress.enter('load');
+    const entry = await openEntry(store, identity);
+    return entry.complete ? { kept: /** @type {const} */ (true) } : body(store);
+  });
+  return /** @type {QuantizeOutcome} */ (outcome);
+}
+
+// ---- The source
+
+/** @typedef {{ gguf: Pointer, importance: Pointer }} Opened */
+
+/**
+ * @param {QuantizeMachine} machine
+ * @param {Files} files
+ * @param {QuantizeCall} call
+ * @returns {Promise<Opened>}
+ */
+async function openModel(machine, files, { sources, imatrix, quantized }) {
+  const { core } = machine;
+  const gguf = machine.createHeader();
+  const check = () => {
+    if (quantized !== 'take') refuseQuantized(machine, gguf);
+  };
+  let count = Math.max(sources.length, splitCount(sources[0]));
+  files.expect(count + (imatrix ? 1 : 0));
+  for (let shard = 0; shard < count; shard++) {
+    await files.open(sources[shard] ?? shardOf(sources[0], shard, count), gguf, check);
+    count = core.call('hb_gguf_shard_count', gguf);
+    files.expect(count + (imatrix ? 1 : 0));
+  }
+  core.check('hb_gguf_check_complete', gguf);
+  if (!imatrix) return { gguf, importance: 0 };
+  const importance = machine.createHeader();
+  await files.open(imatrix, importance, () => {});
+  return { gguf, importance };
+}
+
+const FULL = ['F32', 'F16', 'BF16'];
+
+/** @param {QuantizeMachine} machine @param {Pointer} gguf */
+function refuseQuantized({ core }, gguf) {
+  const count = core.call('hb_gguf_tensor_count', gguf);
+  for (let i = 0; i < count; i++) {
+    const { name, type } = core.read('hb_tensor', core.call('hb_gguf_tensor_at', gguf, i));
+    const typeName = core.cstring(core.call('hb_type_name', type));
+    if (!FULL.includes(typeName))
+      throw new AlreadyQuantized(
+        `the model is quantized already (${name} is ${typeName}); with allowRequantize its errors ` +
+          'add up',
+      );
+  }
+}
+
+// ---- The work
+
+/**
+ * @param {{ machine: QuantizeMachine, model: Opened, emit: EmitChunk }} ready
+ * @param {QuantizeCall} call
+ * @param {{ write: (bytes: Uint8Array) => void, end: () => number }} output
+ * @returns {Quantization}
+ */
+function quantizeModel({ machine, model, emit }, { options }, output) {
+  const begun = performance.now();
+  const { core, parallel, threads, threadsReason } = machine;
+  const { type, activations, outliers, bits } = options;
+  const listening = new Listening(core, options, output.write, emit);
+  const samples = takeSamples(core, model.gguf, options);
+  const method = options.method ?? (samples ? 'gptq' : undefined);
+  machine.listener = listening;
+  core.scope((allocate) => {
+    const put = (/** @type {string | undefined} */ given) =>
+      given === undefined ? 0 : core.putText(allocate, `${given}\0`).data;
+    const { tokens, samples: count, length } = samples ?? { tokens: 0, samples: 0, length: 0 };
+    machine.check(
+      'hb_wasm_quantize',
+      ...[model.gguf, model.importance, put(type ?? 'q4_k'), put(method), put(activations)],
+      ...[outliers, bits, tokens, count, length, parallel],
+    );
+  });
+  return {
+    type,
+    method: method ?? (model.importance ? 'imatrix' : 'rtn'),
+    bytes: output.end(),
+    ...listening.summary(),
+    calibration: samples && { samples: samples.samples, length: samples.length },
+    seconds: (performance.now() - begun) / 1000,
+    threads,
+    threadsReason,
+  };
+}
