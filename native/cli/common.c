@@ -8,15 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void tell(const char *before, const char *format, va_list arguments) {
+  fflush(stdout);
+  fprintf(stderr, "halfbyte: %s", before);
+  vfprintf(stderr, format, arguments);
+  fprintf(stderr, "\n");
+}
+
 int cli_fail(const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  fflush(stdout);
-  fprintf(stderr, "halfbyte: ");
-  vfprintf(stderr, format, arguments);
-  fprintf(stderr, "\n");
+  tell("", format, arguments);
   va_end(arguments);
   return CLI_FAILED;
+}
+
+void cli_warn(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  tell("warning: ", format, arguments);
+  va_end(arguments);
 }
 
 int cli_fail_error(const hb_error *error) {

@@ -15,7 +15,14 @@ int cli_fail(const char *format, ...)
 #endif
     ;
 
-/* The same for an error of the library, with its place in the file. */
+/* Prints "halfbyte: warning: " and a sentence on stderr. */
+void cli_warn(const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 1, 2)))
+#endif
+    ;
+
+/* As cli_fail for an error of the library, with its place in the file. */
 int cli_fail_error(const hb_error *error);
 
 /* ---- Bytes, tokens, text ---- */

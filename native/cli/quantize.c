@@ -257,7 +257,8 @@ const cli_command command_quantize = {
         "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
         "With a budget of bits, it is measured what rounding each matrix costs, and those that it\n"
         "costs more get more bits.\n"
-        "Where that takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
+        "Types of fewer than 4 bits (q3_k, q2_k, table3, tq2_0, tq1_0) are experimental.\n"
+        "Where it takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |

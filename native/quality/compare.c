@@ -30,12 +30,13 @@ static bool check_vocabulary(const compared_pair *pair) {
 }
 
 /* The windows are the reference's; the other model must give the same. */
-static bool check_tokens(const compared_pair *pair, const cli_options *options) {
+static bool check_tokens(compared_pair *pair, const cli_options *options) {
   windows own;
   cli_options with = *options;
   with.context = pair->windows.context;
   if (!windows_open(&pair->model, &with, &own)) return false;
   bool same = windows_same(&pair->windows, &own);
+  pair->overlap = own.overlap;
   windows_close(&own);
   if (!same)
     cli_fail("the models split the text into different tokens: only models with the same tokenizer "
@@ -209,6 +210,7 @@ bool compared_run(compared_pair *pair, const cli_options *options, comparison *o
   *out = (comparison){.convention = options->convention,
                       .context = pair->windows.context,
                       .chunks = pair->windows.count,
+                      .overlap = pair->overlap,
                       .threads = pair->reference.parallel.threads};
   if (!describe_model(&pair->reference, pair->reference_path, out, options, values,
                       &out->reference) ||
@@ -218,4 +220,12 @@ bool compared_run(compared_pair *pair, const cli_options *options, comparison *o
   if (ok) conclude(&r.divergence, out);
   run_close(&r);
   return ok && measure_both(pair, out);
+}
+
+void compared_warn(const comparison *c) {
+  double ratio = c->model.perplexity.value / c->reference.perplexity.value;
+  if (!(ratio > COLLAPSED_RATIO)) return;
+  cli_warn("the perplexity is %.3g times the reference's, with %.3g bits a weight: this model is "
+           "spoiled. More bits, or a method that calibrates, may save it",
+           ratio, c->model.bits_per_weight);
 }

@@ -27,6 +27,7 @@ typedef struct comparison {
   double median_kl, kl90, kl95, kl99, kl999, max_kl;
   estimate same_top;   /* share of tokens */
   estimate rms_change; /* of the probability of the token that follows */
+  hb_overlap overlap;  /* of the text with that of the model's calibration */
   uint32_t threads;
 } comparison;
 
@@ -35,7 +36,12 @@ typedef struct compared_pair {
   const char *reference_path, *model_path;
   cli_engine reference, model;
   windows windows;
+  hb_overlap overlap;
 } compared_pair;
+
+/* From so many times the reference's perplexity on, a model counts as spoiled: its text is visibly
+ * worse. What 4 bits cost, also by plain rounding, is below 1.1 times. */
+#define COLLAPSED_RATIO 1.5
 
 /* Loads two models, which share the first one's threads, and cuts the text of the options. Says
  * what keeps them from being compared; then nothing is open. */
@@ -44,6 +50,9 @@ bool compared_open(const char *reference, const char *model, const cli_options *
 void compared_close(compared_pair *pair);
 
 bool compared_run(compared_pair *pair, const cli_options *options, comparison *out);
+
+/* Warns if the model is spoiled. */
+void compared_warn(const comparison *c);
 
 /* Bytes of a model's files up to the end of their last tensors. */
 uint64_t model_file_bytes(const hb_gguf *gguf);

@@ -10,17 +10,20 @@
 #define QUALITY_WINDOWS_H
 
 #include "cli/common.h"
+#include "compress/provenance.h"
 
 typedef struct windows {
   cli_convention convention;
   cli_tokens tokens; /* of the whole text */
   uint32_t context;  /* tokens of a window */
   size_t count;
-  size_t first;  /* the logits after this token of a window are the first that are scored */
-  hb_token lead; /* what each window begins with instead of its own token, or HB_NO_TOKEN */
+  size_t first;       /* the logits after this token of a window are the first that are scored */
+  hb_token lead;      /* what each window begins with instead of its own token, or HB_NO_TOKEN */
+  hb_overlap overlap; /* with the text that the model was calibrated with */
 } windows;
 
-/* Cuts the text that the options name, as the options say. Says what is wrong; here and below. */
+/* Cuts the text that the options name, as the options say. Says what is wrong; here and below.
+ * Warns if the model was calibrated with some of it. */
 bool windows_open(const cli_engine *engine, const cli_options *options, windows *out);
 void windows_close(windows *w);
 

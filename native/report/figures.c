@@ -48,5 +48,10 @@ void figures_write(json_text *j, const comparison *c) {
   json_member_number(j, "maxKl", c->max_kl);
   figures_write_estimate(j, "sameTop", c->same_top);
   figures_write_estimate(j, "rmsChange", c->rms_change);
+  json_key(j, "calibrationOverlap");
+  json_open(j, '{');
+  json_member_count(j, "known", c->overlap.known);
+  json_member_count(j, "found", c->overlap.found);
+  json_end(j, '}');
   write_machine(j, c);
 }

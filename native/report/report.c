@@ -233,7 +233,9 @@ bool report_compare(const char *reference, const char *model, const cli_options 
                     const char *folder, comparison *out) {
   compared_pair pair;
   if (!compared_open(reference, model, options, &pair)) return false;
-  bool ok = compared_run(&pair, options, out) && (!folder || report_pair(&pair, out, folder));
+  bool ok = compared_run(&pair, options, out);
+  if (ok) compared_warn(out);
+  ok = ok && (!folder || report_pair(&pair, out, folder));
   compared_close(&pair);
   return ok;
 }

@@ -1,6 +1,7 @@
 /* Measures the inputs of a model's matrices, layer by layer, and writes each layer's sums once they
  * are known: names and sizes, which come first in the file, follow from the model alone. */
 #include "compress/imatrix.h"
+#include "compress/provenance.h"
 #include "compress/statistics.h"
 #include "compress/walk.h"
 #include "gguf/write.h"
@@ -57,6 +58,8 @@ static hb_status write_header(const calibration *c, hb_error *error) {
   HB_TRY(hb_gguf_writer_set_strings(w, "imatrix.datasets", o->datasets, o->dataset_count, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "imatrix.chunk_count", o->calibration_samples, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "imatrix.chunk_size", o->calibration_length, error));
+  HB_TRY(hb_provenance_set_text(w, o->allocator, o->calibration, o->calibration_samples,
+                                o->calibration_length, NULL, error));
   for (uint32_t op = 0; op <= m->hidden_ops; op++)
     if (is_product(m, op)) HB_TRY(declare(w, m, op, error));
   return hb_gguf_writer_begin(w, error);

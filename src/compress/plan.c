@@ -1,5 +1,6 @@
 #include "compress/plan.h"
 #include "compress/coder.h"
+#include "compress/provenance.h"
 #include "compress/spqr.h"
 #include "quant/quant.h"
 
@@ -209,6 +210,30 @@ static hb_status set_activations(const hb_method *method, hb_own_types *own, hb_
                                    hb_string_of(names[method->activations]), error);
 }
 
+/* What most matrices were meant to become; of as many, the type of the first. */
+static hb_type most_chosen(const hb_plan *plan, hb_type otherwise) {
+  enum { STOCK = 64, SLOTS = STOCK + 64 };
+  uint32_t counts[SLOTS] = {0}, most = 0;
+  for (size_t i = 0; i < plan->count; i++) {
+    hb_type type = plan->tensors[i].chosen;
+    if (!hb_plan_quantizes(plan->tensors[i].tensor)) continue;
+    uint32_t slot = type < STOCK ? type : STOCK + (type - HB_TYPE_NF4);
+    if (slot >= SLOTS || ++counts[slot] <= most) continue;
+    most = counts[slot];
+    otherwise = type;
+  }
+  return otherwise;
+}
+
+static hb_status set_file_type(const hb_plan *plan, const hb_recipe *recipe, hb_gguf_writer *w,
+                               hb_error *error) {
+  uint32_t file_type = hb_recipe_file_type(recipe, most_chosen(plan, recipe->type));
+  if (file_type != HB_NO_FILE_TYPE)
+    return hb_gguf_writer_set_u32(w, "general.file_type", file_type, error);
+  hb_gguf_writer_remove(w, "general.file_type");
+  return HB_OK;
+}
+
 static hb_status write_header(const hb_plan *plan, const hb_source *source,
                               const hb_plan_rules *rules, hb_own_types *own, hb_gguf_writer *w,
                               hb_error *error) {
@@ -216,7 +241,8 @@ static hb_status write_header(const hb_plan *plan, const hb_source *source,
   const hb_value *name = hb_gguf_value(source->gguf, "general.architecture");
   HB_TRY(hb_gguf_writer_copy(w, source->gguf, error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
-  HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", rules->recipe->file_type, error));
+  HB_TRY(set_file_type(plan, rules->recipe, w, error));
+  if (rules->options) HB_TRY(hb_provenance_set(w, rules->options, error));
   HB_TRY(set_activations(rules->method, own, w, error));
   for (size_t i = 0; i < plan->count; i++) HB_TRY(declare(&plan->tensors[i], own, w, error));
   if (own->features != 0) {

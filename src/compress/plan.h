@@ -33,6 +33,7 @@ typedef struct hb_plan {
 typedef struct hb_plan_rules {
   const hb_recipe *recipe;
   const hb_method *method;
+  const hb_quantize_options *options; /* that the result tells of; NULL: nothing of them */
   double outliers;         /* the part of values of matrices in layers that is kept beside blocks */
   const hb_survey *survey; /* of inputs, where columns are kept; else NULL */
 } hb_plan_rules;

@@ -111,7 +111,7 @@ hb_status hb_quantize(const hb_source *source, const hb_quantize_options *option
   job->options = options;
   job->source = source;
   job->method = &method;
-  hb_plan_rules rules = {.recipe = &recipe, .method = &method};
+  hb_plan_rules rules = {.recipe = &recipe, .method = &method, .options = options};
   rules.outliers = hb_method_outliers(&method);
   if (rules.outliers > 0 && options->outliers > 0) rules.outliers = options->outliers;
   hb_status status = HB_OK;

@@ -168,7 +168,8 @@ static hb_status set_keys(const hb_synthetic *s, const hb_shape_plan *shape,
   HB_TRY(hb_gguf_writer_set_string(w, "general.type", hb_string_of("model"), error));
   HB_TRY(hb_gguf_writer_set_string(w, "general.name", hb_string_of("random weights"), error));
   HB_TRY(hb_gguf_writer_set_u32(w, "general.quantization_version", 2, error));
-  HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", recipe->file_type, error));
+  if (recipe->file_type != HB_NO_FILE_TYPE)
+    HB_TRY(hb_gguf_writer_set_u32(w, "general.file_type", recipe->file_type, error));
   HB_TRY(set_shape(&k, &shape->h));
   return hb_synthetic_vocabulary(s->allocator, shape->h.vocabulary, w, error);
 }

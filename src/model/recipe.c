@@ -27,11 +27,10 @@ static const type_choice type_choices[] = {
     {HB_TYPE_TQ1_0, HB_TYPE_Q4_0, 36},
     {HB_TYPE_TQ2_0, HB_TYPE_Q4_0, 37},
     {HB_TYPE_MXFP4, HB_TYPE_MXFP4, 38},
-    /* 1024: llama.cpp knows no number */
-    {HB_TYPE_NF4, HB_TYPE_IQ4_NL, 1024},
-    {HB_TYPE_FP4, HB_TYPE_IQ4_NL, 1024},
-    {HB_TYPE_TABLE4, HB_TYPE_F16, 1024},
-    {HB_TYPE_TABLE3, HB_TYPE_F16, 1024},
+    {HB_TYPE_NF4, HB_TYPE_IQ4_NL, HB_NO_FILE_TYPE},
+    {HB_TYPE_FP4, HB_TYPE_IQ4_NL, HB_NO_FILE_TYPE},
+    {HB_TYPE_TABLE4, HB_TYPE_F16, HB_NO_FILE_TYPE},
+    {HB_TYPE_TABLE3, HB_TYPE_F16, HB_NO_FILE_TYPE},
 };
 
 static const type_choice *choice_of(hb_type type) {
@@ -91,6 +90,18 @@ hb_status hb_recipe_find(const char *name, hb_recipe *out, hb_error *error) {
 static bool gets_more_bits(const hb_recipe *r, hb_weight_kind kind, uint32_t i, uint32_t n) {
   if (r->first_values > 0) return i < (kind == HB_WEIGHT_V ? r->first_values : n / r->first_downs);
   return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
+}
+
+uint32_t hb_recipe_file_type(const hb_recipe *r, hb_type most) {
+  if (most == r->type) return r->file_type;
+  switch (most) {
+  case HB_TYPE_Q3_K: return 12;
+  case HB_TYPE_Q4_K: return 15;
+  case HB_TYPE_Q5_K: return 17;
+  default: break;
+  }
+  const type_choice *choice = choice_of(most);
+  return choice ? choice->file_type : HB_NO_FILE_TYPE;
 }
 
 static hb_type type_of(const hb_recipe *r, hb_weight_kind kind, uint32_t layer, uint32_t layers,

@@ -13,8 +13,10 @@ typedef struct hb_recipe {
   /* Those are the first so many layers' attn_v, and ffn_down in the first 1/so many of all layers;
    * 0: they are spread. */
   uint8_t first_values, first_downs;
-  uint32_t file_type; /* general.file_type (llama.cpp: llama_ftype) */
+  uint32_t file_type; /* general.file_type (llama.cpp: llama_ftype), or HB_NO_FILE_TYPE */
 } hb_recipe;
+
+#define HB_NO_FILE_TYPE UINT32_MAX /* llama.cpp knows no number for it */
 
 /* The recipe of a tensor type's or a mixture's name. */
 hb_status hb_recipe_find(const char *name, hb_recipe *out, hb_error *error);
@@ -23,6 +25,10 @@ hb_status hb_recipe_find(const char *name, hb_recipe *out, hb_error *error);
  * matrix, too. */
 hb_type hb_recipe_type(const hb_recipe *recipe, hb_weight_kind kind, uint32_t layer,
                        uint32_t layers, bool tied);
+
+/* general.file_type of a model whose matrices are mostly of that type, though it began as the
+ * recipe: of a mixture's types, that of the one of middle size, as llama.cpp guesses. */
+uint32_t hb_recipe_file_type(const hb_recipe *recipe, hb_type most);
 
 /* `type`, or, where rows of `cols` values do not divide into its blocks, what llama.cpp falls back
  * to, or F16. `type` is one that a recipe names. */

@@ -177,3 +177,38 @@ test('models with other tokens are not compared',
     assert.equal(code, 1);
     assert.match(err, /the models have 512 and 4096 tokens/);
   });
+
+// ---- Warnings ----
+
+test('text that a model was calibrated with is noticed', needs(exact, tales, 'text/tales-calibration.txt'), (t) => {
+  const file = path.join(temporaryFolder(t), 'model.gguf');
+  const known = shared('text/tales-calibration.txt');
+  succeed(
+    ...['quantize', shared(exact), file, '--type', 'q8_0', '--method', 'smoothquant', '--calibration', known],
+    ...['--calibration-samples', '4', '--calibration-length', '128'],
+  );
+  const measure = (text, ...more) => {
+    const { code, out, err } = halfbyte([...more, '-f', text, '-c', '64', '--chunks', '2']);
+    assert.equal(code, 0, err);
+    return { out, err };
+  };
+  const both = ['compare', shared(exact), file, '--json'];
+  assert.match(measure(known, 'perplexity', '-m', file).err,
+    /^halfbyte: warning: of 12 passages of the text that the model was calibrated with, 3 stand in this text/);
+  const overlapped = measure(known, ...both);
+  assert.match(overlapped.err, /calibrated with, 3 stand/);
+  assert.deepEqual(JSON.parse(overlapped.out).calibrationOverlap, { known: 12, found: 3 });
+  assert.equal(measure(shared(tales), 'perplexity', '-m', file).err, '');
+  const other = measure(shared(tales), ...both);
+  assert.equal(other.err, '');
+  assert.deepEqual(JSON.parse(other.out).calibrationOverlap, { known: 12, found: 0 });
+});
+
+test('a model that quantizing spoiled is called so', needs(exact, tales), (t) => {
+  const file = path.join(temporaryFolder(t), 'model.gguf');
+  succeed('quantize', shared(exact), file, '--type', 'tq1_0');
+  const measure = (model) =>
+    halfbyte(['compare', shared(exact), model, '-f', excerpt(t, story()), '-c', `${context}`]).err;
+  assert.match(measure(file), /warning: the perplexity is [\d.e+]+ times the reference's, with [12]\.\d* bits a weight/);
+  assert.equal(measure(defaultModel), '');
+});
