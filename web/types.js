@@ -30,6 +30,13 @@
 /** @typedef {import('./progress.js').LoadProgress} LoadProgress */
 /** @typedef {import('./options.js').ModelSource} ModelSource */
 /** @typedef {import('./plan.js').Plan} Plan */
+/** @typedef {import('./quantize/load.js').LoadedQuantization} LoadedQuantization */
+/** @typedef {import('./quantize/options.js').Quantization} Quantization */
+/** @typedef {import('./quantize/options.js').QuantizedTensor} QuantizedTensor */
+/** @typedef {import('./quantize/options.js').QuantizeMethodOptions} QuantizeMethodOptions */
+/** @typedef {import('./quantize/options.js').QuantizeOptions} QuantizeOptions */
+/** @typedef {import('./quantize/options.js').QuantizeProgress} QuantizeProgress */
+/** @typedef {import('./quantize/options.js').QuantizeWorkOptions} QuantizeWorkOptions */
 /** @typedef {import('./recommend.js').Prospect} Prospect */
 /** @typedef {import('./recommend.js').Recommendation} Recommendation */
 /** @typedef {import('./selftest.js').SelfTestCheck} SelfTestCheck */

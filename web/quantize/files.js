@@ -63,7 +63,7 @@ export class Files {
   constructor(machine, how) {
     this.#machine = machine;
     this.#how = how;
-    this.#temporary = new TemporaryFiles(how.run, how.settings.cache);
+    this.#temporary = new TemporaryFiles(how.run, how.settings);
   }
 
   get temporary() {

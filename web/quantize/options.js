@@ -30,23 +30,27 @@ import { number, seedOf, text } from '../options.js';
 
 /**
  * Options of `quantize`.
- * @typedef {QuantizeMethodOptions & {
- *   to?: string | URL | WritableStream<Uint8Array> | FileSystemFileHandle,
- *   imatrix?: ModelSource,
- *   allowRequantize?: boolean,
- *   threads?: number,
- *   cache?: boolean | string,
- *   sha256?: string | string[],
- *   headers?: Record<string, string>,
- *   hub?: string,
- *   onProgress?: (progress: QuantizeProgress) => void,
- *   signal?: AbortSignal,
- * }} QuantizeOptions
- * `to`: where the file goes instead of a Blob: in Node a path, which gets its name when it is
- * complete; a stream; a file handle, such as a page gets from `showSaveFilePicker`. `imatrix`: an
- * importance file instead of text. `allowRequantize`: take a model that is quantized already, whose
- * errors add up. `threads`, `cache`, `sha256`, `headers`, `hub`: as for `load`; what is downloaded is
- * kept in the cache, so that it is not fetched twice. `signal` ends everything and leaves nothing.
+ * @typedef {QuantizeMethodOptions & QuantizeWorkOptions} QuantizeOptions
+ */
+
+/**
+ * What `quantize` takes, gives and tells.
+ * @typedef {object} QuantizeWorkOptions
+ * @property {string | URL | WritableStream<Uint8Array> | FileSystemFileHandle} [to] where the file
+ *   goes instead of into a Blob: in Node a path, which gets its name when it is complete; a stream; a
+ *   file handle, such as a page gets from `showSaveFilePicker`. In pages that are not cross-origin
+ *   isolated, what a stream does not take at once waits in memory
+ * @property {ModelSource} [imatrix] an importance file instead of text; the method is imatrix
+ * @property {boolean} [allowRequantize] take a model that is quantized already: its errors add up
+ * @property {number} [threads] as many as `capabilities()` says unless given; the result is the same
+ * @property {boolean | string} [cache] as for `load`: whether what is downloaded is kept, so that it
+ *   is fetched once. While it works, what it cannot read in place lies there, too
+ * @property {string | string[]} [sha256] as for `load`
+ * @property {Record<string, string>} [headers] as for `load`
+ * @property {string} [hub] as for `load`
+ * @property {(progress: QuantizeProgress) => void} [onProgress] is called at most 20 times a second,
+ *   and once for each tensor
+ * @property {AbortSignal} [signal] ends everything, and leaves nothing
  */
 
 /**
@@ -135,13 +139,8 @@ export async function quantizeArgs(options) {
 }
 
 /**
- * What is said about the work itself.
- * @typedef {{ threads?: number, cache?: boolean | string, headers?: Record<string, string>,
- *   hub?: string }} WorkOptions
- */
-
-/**
- * @param {WorkOptions} options
+ * What `load` says about the work, too.
+ * @param {Pick<QuantizeWorkOptions, 'threads' | 'cache' | 'headers' | 'hub'>} options
  * @returns {{ threads: number | undefined, download: DownloadSettings }}
  */
 export function workOptions(options) {

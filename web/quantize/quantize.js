@@ -9,7 +9,7 @@ import { newRun, sweep } from './temporary.js';
 /** @import { Local } from '../client.js' */
 /** @import { ModelSource } from '../options.js' */
 /** @import { Source } from '../sources.js' */
-/** @import { Quantization, QuantizeMethodOptions, QuantizeOptions, QuantizeProgress, WorkOptions } from './options.js' */
+/** @import { Quantization, QuantizeMethodOptions, QuantizeOptions, QuantizeProgress } from './options.js' */
 /** @import { Sink } from './sinks.js' */
 /** @import { QuantizeCall, QuantizeOutcome } from './work.js' */
 
@@ -52,7 +52,7 @@ export async function quantize(source, options) {
 /**
  * What every call has.
  * @param {QuantizeMethodOptions} how
- * @param {WorkOptions} work
+ * @param {Parameters<typeof workOptions>[0]} work
  * @returns {Promise<Omit<QuantizeCall, 'sources' | 'quantized'>>}
  */
 export async function commonCall(how, work) {
@@ -113,7 +113,7 @@ export async function runQuantize(call, { locals, sink, options: { signal, onPro
   } catch (error) {
     await client?.end();
     await sink?.abort(error);
-    await sweep(call.run, call.download.cache).catch(() => {});
+    await sweep(call.run, call.download, call.keep?.identity).catch(() => {});
     throw error;
   } finally {
     await client?.end();

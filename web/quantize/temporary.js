@@ -2,9 +2,11 @@
 // until they are complete. Whoever started the work removes what its worker could not.
 import { Hold } from '../download/hold.js';
 import { IoError } from '../generated.js';
-import { openStore } from '../cache/store.js';
+import { keyOf } from '../cache/entry.js';
+import { storeOf } from './kept.js';
 
 /** @import { Place, Store } from '../cache/store.js' */
+/** @import { DownloadSettings } from '../sources.js' */
 /** @typedef {Place & { readSync: NonNullable<Place['readSync']>, writeSync: NonNullable<Place['writeSync']> }} SyncPlace */
 
 const RUN = 28; // hexadecimal digits that the names of a work have in common
@@ -16,18 +18,15 @@ export function newRun() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** @param {boolean | string} [cache] the caller's option */
-const pathOf = (cache) => (typeof cache === 'string' ? cache : undefined);
-
 export class TemporaryFiles {
   #run;
-  #cache;
+  #settings;
   /** @type {{ store: Store, name: string, place: Place, hold: Hold }[]} */ #files = [];
 
-  /** @param {string} run @param {boolean | string} [cache] */
-  constructor(run, cache) {
+  /** @param {string} run @param {DownloadSettings} settings */
+  constructor(run, settings) {
     this.#run = run;
-    this.#cache = cache;
+    this.#settings = settings;
   }
 
   /**
@@ -36,7 +35,7 @@ export class TemporaryFiles {
    * @returns {Promise<SyncPlace & { name: string }>}
    */
   async create(store) {
-    store ??= await openStore({ path: pathOf(this.#cache) });
+    store ??= await storeOf(this.#settings);
     const key = this.#run + this.#files.length.toString(16).padStart(4, '0');
     // As parts of an entry they count for nothing, and may be cleared away when nobody holds them.
     const name = `${key}.part`;
@@ -62,12 +61,14 @@ export class TemporaryFiles {
 /**
  * Removes what a worker that was ended has left.
  * @param {string} run
- * @param {boolean | string} [cache]
+ * @param {DownloadSettings} settings
+ * @param {string} [identity] of an entry whose lock it held
  */
-export async function sweep(run, cache) {
-  const store = await openStore({ path: pathOf(cache) });
+export async function sweep(run, settings, identity) {
+  const store = await storeOf(settings);
   const left = (await store.list()).map(({ name }) => name).filter((name) => name.startsWith(run));
   // The system, or the next who wants it, frees the lock of a worker that was ended.
   for (const key of new Set(left.map((name) => name.slice(0, KEY))))
     await store.lock(key, {}, () => store.remove(`${key}.part`));
+  if (identity) await store.lock(await keyOf(identity), { wait: false }, async () => {});
 }
