@@ -16,9 +16,9 @@ async function main([name, ...args]) {
   try {
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (!command) throw new UsageError(`there is no command '${name}'`);
-    const { values, operand } = parse(name, command, args);
+    const { values, operands } = parse(name, command, args);
     if (values.help) process.stdout.write(commandHelp(name, command));
-    else await command.run(values, operand);
+    else await command.run(values, ...operands);
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {

@@ -7,7 +7,7 @@ import { cache, defaultModel, quantize } from '../../web/index.js';
 import { split } from '../cli/split.js';
 import { serveFaulty } from './faulty.js';
 import { bytesOf, nativeFile, needsNative, text, workplace } from './quantizing.js';
-import { modelPath, needs, shared } from './support.js';
+import { cli, modelPath, native, needs, shared } from './support.js';
 
 const CALIBRATED = { calibration: text, samples: 4, length: 32 };
 
@@ -195,6 +195,22 @@ describe('quantize', needsNative, () => {
       await quantize(place.model, { type: 'q4_0', to: slow });
       assert.deepEqual(Buffer.concat(chunks), await bytesOf(plain.blob));
     });
+  });
+
+  test('on the command line it writes the same file, and says the same of it', async () => {
+    const to = join(place.folder, 'by-command.gguf');
+    const flags = ['--type', 'q4_k', '--tensor', 'attn_v=q8_0', ...calibrationFlags()];
+    const { code, stdout } = await cli('quantize', place.model, to, ...flags);
+    assert.equal(code, 0);
+    const path = join(place.folder, 'by-native.gguf');
+    assert.equal(stdout.trim(), await native('quantize', place.model, path, ...flags));
+    assert.deepEqual(await readFile(to), await readFile(path));
+    assert.match(stdout, /bits\/weight/);
+    assert.equal((await cli('quantize', place.model)).code, 2);
+    assert.equal((await cli('quantize', place.model, to, '--type', 'q4_9')).code, 2);
+    assert.equal((await cli('quantize', `${to}.none`, to, '--type', 'q4_0')).code, 1);
+    const missing = [...flags, '--calibration', `${corpus}.none`];
+    assert.match((await cli('quantize', place.model, to, ...missing)).stderr, /corpus\.txt\.none/);
   });
 
   describe('refuses', () => {

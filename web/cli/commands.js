@@ -1,6 +1,6 @@
 // The commands, each over the public interface of halfbyte.
 import { readFileSync } from 'node:fs';
-import { defaultModel, inspect, load } from '../index.js';
+import { defaultModel, inspect, load, quantize } from '../index.js';
 import { parityHash } from '../parity.js';
 import { benchAllKernels, benchModel } from './bench.js';
 import { print, printable, progressBar, rate, size } from './print.js';
@@ -27,8 +27,8 @@ const SAMPLING = [
  * @typedef {object} Command
  * @property {string} summary
  * @property {string[]} takes
- * @property {string} [operand]
- * @property {(values: Values, operand: string | undefined) => Promise<void>} run
+ * @property {string} [operand] or several, with a space between them
+ * @property {(values: Values, ...operands: (string | undefined)[]) => Promise<void>} run
  */
 
 /** @type {Record<string, Command>} */
@@ -62,6 +62,16 @@ export const COMMANDS = {
       ...['prompt-length', 'generate', 'repeat', 'depth', 'json', 'kernels'],
     ],
     run: bench,
+  },
+  quantize: {
+    summary: 'Writes a model with its matrices in another type, as the native program does',
+    takes: [
+      ...['quantized-type', 'bits-per-weight', 'tensor', 'method', 'calibration', 'imatrix'],
+      ...['calibration-samples', 'calibration-length', 'calibration-seed', 'activations'],
+      ...['outliers', 'allow-requantize', 'threads'],
+    ],
+    operand: 'IN OUT',
+    run: quantizeFile,
   },
   serve: {
     summary: "Speaks OpenAI's interface over HTTP",
@@ -223,6 +233,55 @@ async function bench(values) {
   const source = shape ? { shape, type, seed } : modelOf(values);
   const options = { counts: threads, isa, kv, json, onProgress: progressBar() };
   process.stdout.write(await benchModel(source, args, options));
+}
+
+/** @param {Values} values @param {string | undefined} from @param {string | undefined} to */
+async function quantizeFile(values, from, to) {
+  if (from === undefined || to === undefined) throw new UsageError('quantize needs IN and OUT');
+  const interrupt = new AbortController();
+  process.once('SIGINT', () => interrupt.abort());
+  const bar = progressBar('quantizing');
+  const done = await quantize(from, {
+    to,
+    type: values.type,
+    bitsPerWeight: values['bits-per-weight'],
+    tensors: values.tensor,
+    method: values.method,
+    calibration: values.calibration?.map(textFile),
+    imatrix: values.imatrix,
+    samples: values['calibration-samples'],
+    length: values['calibration-length'],
+    seed: values['calibration-seed'],
+    activations: values.activations,
+    outliers: values.outliers,
+    allowRequantize: values['allow-requantize'],
+    threads: values.threads,
+    signal: interrupt.signal,
+    onProgress: bar && (({ loaded, total }) => bar({ loaded, total })),
+  });
+  const { tensors, sourceBytes, bitsPerWeight, experimental } = done;
+  for (const { name, to, reason, note } of tensors)
+    if (reason || note)
+      print(`${printable(name)}: ${to}${reason ? `, as ${reason}` : ''}${note ? `; ${note}` : ''}`);
+  const converted = tensors.filter((tensor) => tensor.from !== tensor.to).length;
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const worst = Math.max(...tensors.map(({ error }) => error));
+  print(
+    `${converted} of ${tensors.length} tensors converted: ${size(sourceBytes)} -> ${size(bytes)}, ` +
+      `${bitsPerWeight.toFixed(3)} bits/weight, relative squared error at most ` +
+      `${Number(worst.toPrecision(3))}`,
+  );
+  if (experimental)
+    print(`experimental: ${experimental} has fewer than 4 bits a value, which costs quality`);
+}
+
+/** @param {string} path */
+function textFile(path) {
+  try {
+    return new File([readFileSync(path)], path);
+  } catch (error) {
+    throw new UsageError(/** @type {Error} */ (error).message);
+  }
 }
 
 /** @param {Values} values */

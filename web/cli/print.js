@@ -22,7 +22,7 @@ export function size(bytes) {
 export const rate = (perSecond) => `${perSecond.toFixed(1)} tokens/s`;
 
 /** A function that shows the progress of a load on a terminal, and nothing elsewhere. */
-export function progressBar() {
+export function progressBar(what = 'loading') {
   if (!process.stderr.isTTY) return undefined;
   /** @param {{ loaded: number, total?: number, retryInSeconds?: number }} progress */
   return ({ loaded, total, retryInSeconds: retry }) => {
@@ -30,7 +30,7 @@ export function progressBar() {
     process.stderr.write(
       loaded === total
         ? '\r\x1b[K'
-        : `\rloading ${done}${retry ? `, trying again in ${Math.ceil(retry)} s` : ''}\x1b[K`,
+        : `\r${what} ${done}${retry ? `, trying again in ${Math.ceil(retry)} s` : ''}\x1b[K`,
     );
   };
 }

@@ -24,7 +24,7 @@ export function commandHelp(command, { summary, takes, operand }) {
   const lines = [...takes, 'help'].map((option) => {
     const { name = option, short, argument, help } = OPTIONS[option];
     const left = `--${name} ${argument ?? ''}`;
-    return `  ${short ? `-${short},` : '   '} ${left.padEnd(20)} ${help}`;
+    return `  ${short ? `-${short},` : '   '} ${left.padEnd(24)} ${help}`;
   });
   return (
     `usage: halfbyte ${command} [options]${operand ? ` ${operand}` : ''}\n\n${summary}.\n\n` +
@@ -36,7 +36,7 @@ export function commandHelp(command, { summary, takes, operand }) {
  * @param {string} name
  * @param {Command} command
  * @param {string[]} args
- * @returns {{ values: Values, operand: string | undefined }}
+ * @returns {{ values: Values, operands: string[] }}
  */
 export function parse(name, command, args) {
   const taken = new Map(
@@ -56,7 +56,7 @@ export function parse(name, command, args) {
     throw new UsageError(/** @type {Error} */ (error).message);
   }
   const { values, positionals } = parsed;
-  if (positionals.length > (command.operand ? 1 : 0))
+  if (positionals.length > (command.operand?.split(' ').length ?? 0))
     throw new UsageError(`${name} has no use for '${positionals.at(-1)}'`);
   for (const [option, given] of Object.entries(values)) {
     try {
@@ -65,5 +65,5 @@ export function parse(name, command, args) {
       throw new UsageError(`--${option} takes ${expected}, not '${given}'`);
     }
   }
-  return { values, operand: positionals[0] };
+  return { values, operands: positionals };
 }
