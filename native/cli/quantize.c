@@ -3,6 +3,7 @@
 #include "common.h"
 #include "model/recipe.h"
 #include "quant/quant.h"
+#include "report/report.h"
 #include "rules.h"
 #include "terminal.h"
 
@@ -164,6 +165,25 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   return CLI_OK;
 }
 
+/* Measures what it cost, on a text or, without one, as far as the weights and some of the
+ * calibration text tell. */
+static int measure(const cli_options *options, const cli_calibration *calibration) {
+  enum { CONTEXT = 64 };
+  const char *from = options->operands[0], *to = options->operands[1];
+  comparison figures; /* a file that does not say what made it was rounded */
+  if (options->text_file) {
+    if (!report_compare(from, to, "rtn", options, options->report, &figures)) return CLI_FAILED;
+    compared_print(&figures);
+    return CLI_OK;
+  }
+  uint32_t context = calibration->length < CONTEXT ? calibration->length : CONTEXT;
+  cli_tokens tokens = {calibration->tokens, (size_t)calibration->samples * calibration->length};
+  if (!options->report ||
+      report_plain(from, to, "rtn", options, &tokens, context ? context : CONTEXT, options->report))
+    return CLI_OK;
+  return CLI_FAILED;
+}
+
 static int with_output(const hb_source *source, const cli_options *options,
                        const cli_inputs *inputs, const hb_parallel *parallel) {
   hb_output *output;
@@ -177,7 +197,18 @@ static int with_output(const hb_source *source, const cli_options *options,
   if (!left && options->resume) printf("no interrupted run left anything: begins anew\n");
   int code = quantize_to(source, options, inputs, parallel, output);
   hb_output_destroy(output);
-  return code;
+  return code == CLI_OK ? measure(options, &inputs->calibration) : code;
+}
+
+/* What is written only in the end should not fail only then. */
+static bool check_measuring(const cli_options *options) {
+  cli_text text;
+  if (!options->report && !options->text_file) return true;
+  if (options->report && !report_check(options->report)) return false;
+  if (!options->text_file) return true;
+  if (!cli_read_file(options->text_file, &text)) return false;
+  free(text.data);
+  return true;
 }
 
 /* Says so and returns false if the source is quantized and that was not allowed. */
@@ -201,7 +232,7 @@ static int quantize_source(const hb_source *source, const hb_source *importance,
   if (hb_source_includes(source, options->operands[1]) ||
       (importance && hb_source_includes(importance, options->operands[1])))
     return cli_fail("%s is an input file; give another name to write", options->operands[1]);
-  if (!check_source(source, options)) return CLI_FAILED;
+  if (!check_source(source, options) || !check_measuring(options)) return CLI_FAILED;
   if (options->calibration.count > 0 && !cli_calibration_read(source, options, &inputs.calibration))
     return CLI_FAILED;
   int code = CLI_FAILED;
@@ -257,13 +288,17 @@ const cli_command command_quantize = {
         "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
         "With a budget of bits, it is measured what rounding each matrix costs, and those that it\n"
         "costs more get more bits.\n"
+        "With -f it is measured on that text what quantizing cost, as compare does; with --report "
+        "a\n"
+        "page shows it, layer by layer; both load the two models.\n"
         "Types of fewer than 4 bits (q3_k, q2_k, table3, tq2_0, tq1_0) are experimental.\n"
         "Where it takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
              CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
-             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) | CLI_BIT(THREADS) |
+             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) |
+             CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) | CLI_BIT(REPORT) | CLI_BIT(THREADS) |
              CLI_BIT(BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,

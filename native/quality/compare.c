@@ -3,6 +3,7 @@
 #include "gguf/gguf.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,14 +53,28 @@ static bool open_sessions(compared_pair *pair, const cli_options *options) {
   return true;
 }
 
-bool compared_open(const char *reference, const char *model, const cli_options *options,
-                   compared_pair *out) {
+static bool open_models(const char *reference, const char *model, const cli_options *options,
+                        compared_pair *out) {
   *out = (compared_pair){.reference_path = reference, .model_path = model};
   bool ok = open_engine(&out->reference, reference, options) &&
             open_engine(&out->model, model, options) && check_vocabulary(out);
   if (ok) share_threads(&out->reference, &out->model);
-  ok = ok && windows_open(&out->reference, options, &out->windows) && check_tokens(out, options) &&
-       open_sessions(out, options);
+  return ok;
+}
+
+bool compared_open(const char *reference, const char *model, const cli_options *options,
+                   compared_pair *out) {
+  bool ok = open_models(reference, model, options, out) &&
+            windows_open(&out->reference, options, &out->windows) && check_tokens(out, options) &&
+            open_sessions(out, options);
+  if (!ok) compared_close(out);
+  return ok;
+}
+
+bool compared_open_plain(const char *reference, const char *model, const cli_options *options,
+                         const cli_tokens *tokens, uint32_t context, compared_pair *out) {
+  bool ok = open_models(reference, model, options, out) &&
+            windows_of(tokens, context, &out->windows) && open_sessions(out, options);
   if (!ok) compared_close(out);
   return ok;
 }
@@ -204,18 +219,42 @@ static bool measure_both(compared_pair *pair, comparison *c) {
   return true;
 }
 
-bool compared_run(compared_pair *pair, const cli_options *options, comparison *out) {
-  run r;
+/* Of what was not measured. */
+static void clear_model(compared_model *m) {
+  m->perplexity = (estimate){NAN, NAN};
+  m->speed = (speed){NAN, NAN};
+}
+
+bool compared_describe(const compared_pair *pair, const cli_options *options, comparison *out) {
   uint64_t values = pair->reference.info.parameters;
+  const estimate none = {NAN, NAN};
   *out = (comparison){.convention = options->convention,
                       .context = pair->windows.context,
-                      .chunks = pair->windows.count,
                       .overlap = pair->overlap,
+                      .log_ratio = none,
+                      .mean_kl = none,
+                      .median_kl = NAN,
+                      .kl90 = NAN,
+                      .kl95 = NAN,
+                      .kl99 = NAN,
+                      .kl999 = NAN,
+                      .max_kl = NAN,
+                      .same_top = none,
+                      .rms_change = none,
                       .threads = pair->reference.parallel.threads};
   if (!describe_model(&pair->reference, pair->reference_path, out, options, values,
                       &out->reference) ||
       !describe_model(&pair->model, pair->model_path, out, options, values, &out->model))
     return false;
+  clear_model(&out->reference);
+  clear_model(&out->model);
+  return true;
+}
+
+bool compared_run(compared_pair *pair, const cli_options *options, comparison *out) {
+  run r;
+  if (!compared_describe(pair, options, out)) return false;
+  out->chunks = pair->windows.count;
   bool ok = run_open(&r, pair) && run_windows(&r);
   if (ok) conclude(&r.divergence, out);
   run_close(&r);

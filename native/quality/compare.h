@@ -47,9 +47,18 @@ typedef struct compared_pair {
  * what keeps them from being compared; then nothing is open. */
 bool compared_open(const char *reference, const char *model, const cli_options *options,
                    compared_pair *out);
+/* Without a text: `tokens`, in windows of `context`, are what the models can be looked at with, and
+ * there may be none. They are copied. */
+bool compared_open_plain(const char *reference, const char *model, const cli_options *options,
+                         const cli_tokens *tokens, uint32_t context, compared_pair *out);
 void compared_close(compared_pair *pair);
 
+/* Sizes alone; all that a text would tell is no number. */
+bool compared_describe(const compared_pair *pair, const cli_options *options, comparison *out);
 bool compared_run(compared_pair *pair, const cli_options *options, comparison *out);
+
+/* The figures as a table on stdout. */
+void compared_print(const comparison *c);
 
 /* Warns if the model is spoiled. */
 void compared_warn(const comparison *c);

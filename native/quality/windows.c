@@ -58,6 +58,17 @@ bool windows_open(const cli_engine *engine, const cli_options *options, windows 
   return true;
 }
 
+bool windows_of(const cli_tokens *tokens, uint32_t context, windows *out) {
+  *out = (windows){.context = context, .count = tokens->count / context, .lead = HB_NO_TOKEN};
+  out->tokens = (cli_tokens){malloc((tokens->count + 1) * sizeof *tokens->data), tokens->count};
+  if (!out->tokens.data) {
+    cli_fail("no memory");
+    return false;
+  }
+  if (tokens->count) memcpy(out->tokens.data, tokens->data, tokens->count * sizeof *tokens->data);
+  return true;
+}
+
 void windows_close(windows *w) {
   free(w->tokens.data);
   *w = (windows){0};

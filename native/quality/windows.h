@@ -25,6 +25,8 @@ typedef struct windows {
 /* Cuts the text that the options name, as the options say. Says what is wrong; here and below.
  * Warns if the model was calibrated with some of it. */
 bool windows_open(const cli_engine *engine, const cli_options *options, windows *out);
+/* Windows of `context` tokens that are there already; perhaps none. They are copied. */
+bool windows_of(const cli_tokens *tokens, uint32_t context, windows *out);
 void windows_close(windows *w);
 
 /* Window number `index`; `context` tokens, which stay the windows'. */

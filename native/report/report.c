@@ -14,9 +14,21 @@ extern const char report_page[];
 
 /* ---- Collecting ---- */
 
-bool report_gather(compared_pair *pair, const comparison *figures, report_run *out) {
+static void name_method(const hb_model *model, const char *otherwise, report_run *out) {
+  const hb_value *value = hb_gguf_value(hb_model_gguf(model), HB_METHOD_KEY);
+  hb_string method;
+  if (value && hb_value_string(value, &method, NULL) == HB_OK)
+    hb_format(out->method, sizeof out->method, "%S", method);
+  else if (otherwise)
+    hb_format(out->method, sizeof out->method, "%s", otherwise);
+}
+
+bool report_gather(compared_pair *pair, const comparison *figures, const char *method,
+                   report_run *out) {
   *out = (report_run){.figures = *figures};
-  return report_tensors(pair, out) && report_layers(pair, out) && report_samples(pair, out);
+  name_method(pair->model.model, method, out);
+  if (!report_tensors(pair, out)) return false;
+  return pair->windows.count == 0 || (report_layers(pair, out) && report_samples(pair, out));
 }
 
 void report_close(report_run *run) {
@@ -97,6 +109,7 @@ static void write_samples(json_text *j, const report_run *run) {
 static void write_run(json_text *j, const report_run *run) {
   json_open(j, '{');
   figures_write(j, &run->figures);
+  if (run->method[0]) json_member_string(j, "method", run->method);
   write_tensors(j, run);
   json_key(j, "layers");
   json_open(j, '[');
@@ -142,20 +155,24 @@ static bool is_report(hb_item root) {
          hb_string_equal(format, hb_string_of(FORMAT));
 }
 
-static bool merge(const char *path, const report_run *run, json_text *out) {
-  hb_json earlier = {0};
+/* Nothing if there is none. */
+static bool read_earlier(const char *path, hb_json *out) {
   hb_error error;
-  if (hb_host_exists(path)) {
-    if (hb_json_open(path, &earlier, &error) != HB_OK) {
-      cli_fail_error(&error);
-      return false;
-    }
-    if (!is_report(hb_json_root(&earlier))) {
-      cli_fail("%s is no report of halfbyte; give another folder", path);
-      hb_json_close(&earlier);
-      return false;
-    }
+  *out = (hb_json){0};
+  if (!hb_host_exists(path)) return true;
+  if (hb_json_open(path, out, &error) != HB_OK) {
+    cli_fail_error(&error);
+    return false;
   }
+  if (is_report(hb_json_root(out))) return true;
+  cli_fail("%s is no report of halfbyte; give another folder", path);
+  hb_json_close(out);
+  return false;
+}
+
+static bool merge(const char *path, const report_run *run, json_text *out) {
+  hb_json earlier;
+  if (!read_earlier(path, &earlier)) return false;
   json_open(out, '{');
   json_member_string(out, "format", FORMAT);
   merge_references(out, hb_json_root(&earlier), run);
@@ -203,17 +220,28 @@ static char *path_in(const char *folder, const char *name) {
   return path;
 }
 
+static bool make_folder(const char *folder) {
+  if (hb_host_make_folder(folder)) return true;
+  cli_fail("cannot make the folder %s: %s", folder, strerror(errno));
+  return false;
+}
+
+bool report_check(const char *folder) {
+  hb_json earlier;
+  char *json = path_in(folder, "report.json");
+  if (!json) cli_fail("no memory for the report");
+  bool ok = json && make_folder(folder) && read_earlier(json, &earlier);
+  if (ok) hb_json_close(&earlier);
+  free(json);
+  return ok;
+}
+
 bool report_write(const char *folder, const report_run *run) {
   json_text data = {0};
   char *json = path_in(folder, "report.json"), *page = path_in(folder, "index.html");
   bool ok = json && page;
-  if (!ok) {
-    cli_fail("no memory for the report");
-  } else if (!hb_host_make_folder(folder)) {
-    cli_fail("cannot make the folder %s: %s", folder, strerror(errno));
-    ok = false;
-  }
-  ok = ok && merge(json, run, &data);
+  if (!ok) cli_fail("no memory for the report");
+  ok = ok && make_folder(folder) && merge(json, run, &data);
   part all = {data.data, data.length};
   ok = ok && write_file(json, &all, 1) && write_page(page, &data);
   json_close(&data);
@@ -222,20 +250,33 @@ bool report_write(const char *folder, const report_run *run) {
   return ok;
 }
 
-static bool report_pair(compared_pair *pair, const comparison *figures, const char *folder) {
+static bool report_pair(compared_pair *pair, const comparison *figures, const char *method,
+                        const char *folder) {
   report_run run;
-  bool ok = report_gather(pair, figures, &run) && report_write(folder, &run);
+  bool ok = report_gather(pair, figures, method, &run) && report_write(folder, &run);
   report_close(&run);
   return ok;
 }
 
-bool report_compare(const char *reference, const char *model, const cli_options *options,
-                    const char *folder, comparison *out) {
+bool report_compare(const char *reference, const char *model, const char *method,
+                    const cli_options *options, const char *folder, comparison *out) {
   compared_pair pair;
   if (!compared_open(reference, model, options, &pair)) return false;
   bool ok = compared_run(&pair, options, out);
   if (ok) compared_warn(out);
-  ok = ok && (!folder || report_pair(&pair, out, folder));
+  ok = ok && (!folder || report_pair(&pair, out, method, folder));
+  compared_close(&pair);
+  return ok;
+}
+
+bool report_plain(const char *reference, const char *model, const char *method,
+                  const cli_options *options, const cli_tokens *tokens, uint32_t context,
+                  const char *folder) {
+  compared_pair pair;
+  comparison figures;
+  if (!compared_open_plain(reference, model, options, tokens, context, &pair)) return false;
+  bool ok =
+      compared_describe(&pair, options, &figures) && report_pair(&pair, &figures, method, folder);
   compared_close(&pair);
   return ok;
 }

@@ -37,6 +37,7 @@ typedef struct report_sample {
 
 typedef struct report_run {
   comparison figures;
+  char method[64]; /* that made the model; empty: its file does not say */
   report_tensor *tensors;
   size_t tensor_count;
   double *layer_errors; /* of the residual stream behind each layer, as those of tensors */
@@ -47,17 +48,28 @@ typedef struct report_run {
 
 /* Collects what a report tells beside the figures of a comparison. Says what is wrong; here and
  * below. The run is to be closed, whatever is returned. */
-bool report_gather(compared_pair *pair, const comparison *figures, report_run *out);
+bool report_gather(compared_pair *pair, const comparison *figures, const char *method,
+                   report_run *out);
 void report_close(report_run *run);
+
+/* Makes the folder if it is not there, and looks at what it has: so early, what keeps a report from
+ * being written can be told. */
+bool report_check(const char *folder);
 
 /* Adds the run to the folder's report, in the place of an earlier one of the same model, and makes
  * the folder if it is not there. */
 bool report_write(const char *folder, const report_run *run);
 
 /* All of it for two files: compares them on the text of the options and, where `folder` is given,
- * reports. */
-bool report_compare(const char *reference, const char *model, const cli_options *options,
-                    const char *folder, comparison *out);
+ * reports. method: that made the model, unless its file says so; NULL: it is not known. */
+bool report_compare(const char *reference, const char *model, const char *method,
+                    const cli_options *options, const char *folder, comparison *out);
+
+/* A report of two files that no text is there to compare them on: layers and samples are looked at
+ * with `tokens`, in windows of `context`, unless there are none. */
+bool report_plain(const char *reference, const char *model, const char *method,
+                  const cli_options *options, const cli_tokens *tokens, uint32_t context,
+                  const char *folder);
 
 /* ---- The parts of report_gather ---- */
 

@@ -141,3 +141,61 @@ test('a report that cannot be written fails', (t) => {
   assert.match(run(defaultModel, defaultModel).err, /cannot make the folder .*report: /);
   assert.equal(readFileSync(path.join(folder, 'report'), 'utf8'), 'a file');
 });
+
+// ---- quantize --report ----
+
+const calibration = 'text/tales-calibration.txt';
+
+test('quantize reports what it measures on a text as compare does', needs(exact), (t) => {
+  const { folder, run, report, read } = setUp(t);
+  const model = path.join(folder, 'q8_0.gguf');
+  const made = halfbyte([
+    ...['quantize', shared(exact), model, '--type', 'q8_0', '--report', report],
+    ...['-f', path.join(folder, 'text.txt'), '-c', '24'],
+  ]);
+  succeed(made);
+  assert.match(made.out, /^KL divergence, mean /m);
+  const [{ method, ...own }] = read().runs;
+  assert.equal(method, 'rtn');
+  succeed(run(shared(exact), model));
+  const [theirs] = read().runs;
+  const still = ({ tensors, layers, samples, meanKl, logRatio, tokens }) =>
+    ({ tensors, layers, samples, meanKl, logRatio, tokens });
+  assert.deepEqual(still(own), still(theirs));
+});
+
+test('without a text to measure on, quantize reports tensors and layers', needs(exact, calibration), (t) => {
+  const { folder, report, read } = setUp(t);
+  const quantize = (name, ...more) =>
+    succeed(halfbyte(['quantize', shared(exact), path.join(folder, name), '--type', 'q8_0', '--report', report, ...more]));
+  quantize('plain');
+  quantize('smooth', '--method', 'smoothquant', '--calibration', shared(calibration),
+    '--calibration-samples', '2', '--calibration-length', '64');
+  const { runs: [plain, smooth], references: [{ tensors }] } = read();
+  assert.deepEqual([plain.method, smooth.method], ['rtn', 'smoothquant']);
+  for (const run of [plain, smooth]) {
+    assert.equal(run.tensors.length, 43);
+    assert.deepEqual([run.meanKl.value, run.model.perplexity.value, run.model.decode, run.tokens], [null, null, null, 0]);
+  }
+  assert.deepEqual([plain.layers, plain.samples], [[], []]);
+  assert.ok(smooth.layers.length === 6 && smooth.layers.every((error) => error > 0 && error < 0.01));
+  assert.equal(smooth.samples.length, 2);
+  assert.equal(tensors.filter(({ input }) => input).length, 24);
+});
+
+test('what would keep quantize from reporting is told before it begins', needs(exact), (t) => {
+  const { folder, report } = setUp(t);
+  const model = path.join(folder, 'model.gguf');
+  const fail = (sentence, ...more) => {
+    const { code, err } = halfbyte(['quantize', shared(exact), model, '--type', 'q8_0', ...more]);
+    assert.equal(code, 1);
+    assert.match(err, sentence);
+    assert.ok(!existsSync(model));
+  };
+  fail(/cannot open .*nosuch/, '-f', path.join(folder, 'nosuch'));
+  mkdirSync(report);
+  writeFileSync(path.join(report, 'report.json'), '[]');
+  fail(/report\.json is no report/, '--report', report);
+  writeFileSync(path.join(folder, 'file'), '');
+  fail(/cannot make the folder/, '--report', path.join(folder, 'file'));
+});

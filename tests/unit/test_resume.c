@@ -162,12 +162,16 @@ static void every_method_goes_on_to_the_same_bytes(void **state) {
     const char *type, *method, *activations;
     bool wide;
   } cases[] = {
-      {"q4_0", "gptq", NULL, false},         {"q4_k_m", "gptq", NULL, true},
-      {"q4_0", "awq", NULL, false},          {"q8_0", "smoothquant", "tensor", false},
-      {"q8_0", "llm.int8", NULL, false},     {"q3_k", "spqr", NULL, true},
-      {"table4", "squeezellm", NULL, false}, {"table3", "squeezellm", NULL, false},
-      {"nf4", "awq+gptq", NULL, false}, /* rows of fewer than 256 values end in part of a block */
-      {"q4_1", "hqq", "tensor", false},      {"f16", "smoothquant+rtn", NULL, false},
+      {"q4_0", "gptq", NULL, false},
+      {"q4_0", "awq", NULL, false},
+      {"q8_0", "smoothquant", "tensor", false},
+      {"q8_0", "llm.int8", NULL, false},
+      {"q3_k", "spqr", NULL, true},
+      {"table4", "squeezellm", NULL, false},
+      {"table3", "squeezellm", NULL, false},
+      {"nf4", "gptq", NULL, false}, /* rows of fewer than 256 values end in part of a block */
+      {"q4_1", "hqq", "tensor", false},
+      {"f16", "smoothquant+rtn", NULL, false},
   };
   gguf_file tiny = gguf_file_shared(TINY), small = gguf_file_shared(SMALL);
   hb_threads *threads;
