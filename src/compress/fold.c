@@ -58,18 +58,6 @@ bool hb_fold_find(const hb_layer_work *l, uint32_t op, hb_fold *p) {
   return false;
 }
 
-void hb_fold_divide(const hb_fold *p, uint32_t width, const float *scales) {
-  for (uint32_t c = 0; c < width; c++) {
-    if (c / p->size % p->sharing != 0) continue; /* its row was divided before */
-    uint32_t row = row_of(p, c);
-    for (int i = 0; i < 2; i++)
-      if (p->vectors[i]) p->vectors[i][row] /= scales[c];
-    if (!p->rows) continue;
-    float *values = p->rows + (uint64_t)row * p->row_cols;
-    for (uint32_t j = 0; j < p->row_cols; j++) values[j] /= scales[c];
-  }
-}
-
 void hb_fold_share(const hb_fold *p, uint32_t width, float *magnitude) {
   uint32_t run = p->size * p->sharing;
   for (uint32_t start = 0; start < width; start += run)
@@ -81,10 +69,45 @@ void hb_fold_share(const hb_fold *p, uint32_t width, float *magnitude) {
     }
 }
 
+void hb_fold_share_largest(const hb_fold *p, uint32_t width, float *magnitude) {
+  uint32_t run = p->size * p->sharing;
+  for (uint32_t start = 0; start < width; start += run)
+    for (uint32_t i = 0; i < p->size; i++) {
+      float most = 0;
+      for (uint32_t k = 0; k < p->sharing; k++) {
+        float m = magnitude[start + k * p->size + i];
+        if (m > most) most = m;
+      }
+      for (uint32_t k = 0; k < p->sharing; k++) magnitude[start + k * p->size + i] = most;
+    }
+}
+
 void hb_scale_columns(float *values, uint64_t rows, uint32_t cols, const float *scales,
                       bool divide) {
   for (uint64_t row = 0; row < rows; row++)
     for (uint32_t c = 0; c < cols; c++)
       values[row * cols + c] =
           divide ? values[row * cols + c] / scales[c] : values[row * cols + c] * scales[c];
+}
+
+static void divide_makers(const hb_fold *p, uint32_t width, const float *scales) {
+  for (uint32_t c = 0; c < width; c++) {
+    if (c / p->size % p->sharing != 0) continue; /* its row was divided before */
+    uint32_t row = row_of(p, c);
+    for (int i = 0; i < 2; i++)
+      if (p->vectors[i]) p->vectors[i][row] /= scales[c];
+    if (!p->rows) continue;
+    float *values = p->rows + (uint64_t)row * p->row_cols;
+    for (uint32_t j = 0; j < p->row_cols; j++) values[j] /= scales[c];
+  }
+}
+
+void hb_fold_apply(hb_layer_work *l, uint32_t first, uint32_t end, const hb_fold *fold,
+                   const float *scales) {
+  const hb_model *m = hb_walk_model(l->walk);
+  uint32_t width = m->program[l->products[first].op].in.width;
+  for (uint32_t i = first; i < end; i++)
+    hb_scale_columns(hb_walk_values(l->walk, l->products[i].weight),
+                     m->weights[l->products[i].weight].rows, width, scales, false);
+  divide_makers(fold, width, scales);
 }

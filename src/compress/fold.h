@@ -23,8 +23,13 @@ bool hb_fold_find(const hb_layer_work *layer, uint32_t op, hb_fold *out);
 /* Gives inputs that come from the same rows the same magnitude: the mean of theirs. */
 void hb_fold_share(const hb_fold *fold, uint32_t width, float *magnitude);
 
-/* Divides what makes the inputs by scales[width], which are the same where rows are shared. */
-void hb_fold_divide(const hb_fold *fold, uint32_t width, const float *scales);
+/* The same with the largest of theirs. */
+void hb_fold_share_largest(const hb_fold *fold, uint32_t width, float *magnitude);
+
+/* Divides what makes the inputs of products first .. end - 1 by scales[width], which are the same
+ * where rows are shared, and multiplies the columns of their weights. */
+void hb_fold_apply(hb_layer_work *layer, uint32_t first, uint32_t end, const hb_fold *fold,
+                   const float *scales);
 
 /* Columns times scales, or divided by them. */
 void hb_scale_columns(float *values, uint64_t rows, uint32_t cols, const float *scales,
