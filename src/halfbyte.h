@@ -653,9 +653,14 @@ typedef struct hb_quantize_options {
   uint32_t calibration_samples, calibration_length;
   /* An importance file (hb_calibrate) of the model, for "imatrix" instead of text, or NULL. */
   const hb_source *importance;
-  const char *activations; /* "block", "token" or "tensor"; NULL: as the method wants */
+  /* How inputs become int8: with a scale for a "block" or a "token", or a fixed one of least error
+   * ("tensor") or of the largest input ("tensor-max"); NULL: as the method wants. */
+  const char *activations;
   double outliers; /* spqr, squeezellm: the part of each matrix's values that is kept in half
                       precision; 0: 0.01, 0.0045 */
+  double outlier_threshold; /* llm.int8: how large an input is one of outliers; 0: 6 */
+  double smooth_alpha; /* smoothquant: the part of the inputs' range that goes to the weights, to 1;
+                          0: searched */
   const hb_journal *journal; /* NULL: a run that is interrupted is lost */
   void *context;             /* of the functions below, each of which may be NULL */
   /* The type for one matrix instead of `type`, the recipe's. */

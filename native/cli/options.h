@@ -38,7 +38,7 @@ typedef struct cli_options {
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules;
-  float outliers, bits_per_weight;
+  float outliers, outlier_threshold, smooth_alpha, bits_per_weight;
   bool allow_requantize, resume, ignore_eos, stats, list_tensors, list_keys, list_program, ids,
       special, no_bos, json, kernels, help;
   cli_list stops;
@@ -74,9 +74,13 @@ typedef struct cli_options {
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
-    "int8 inputs with a scale a block, token or tensor (default: the method's)")                   \
+    "int8 inputs with a scale a block, token, tensor or tensor-max (default: the method's)")       \
   X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0",                                   \
     "spqr, squeezellm: the part of the values kept in half precision; 0: the usual")               \
+  X(OUTLIER_THRESHOLD, 0, "outlier-threshold", "X", F32, outlier_threshold, 0.01, 1e9, "6",        \
+    "llm.int8: columns with such inputs at 6 % of the tokens are kept in half precision")          \
+  X(SMOOTH_ALPHA, 0, "smooth-alpha", "A", F32, smooth_alpha, 0, 1, "0",                            \
+    "smoothquant: the part of inputs' range that goes to the weights; 0: searched")                \
   X(CALIBRATION_SAMPLES, 0, "calibration-samples", "N", U32, calibration_samples, 1, 1 << 20,      \
     "128", "pieces of the text that are used, evenly spread")                                      \
   X(CALIBRATION_LENGTH, 0, "calibration-length", "N", U32, calibration_length, 16, 1 << 20, "512", \

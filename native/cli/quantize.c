@@ -126,6 +126,8 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .activations = options->activations,
                                           .outliers = (double)options->outliers,
                                           .journal = hb_output_journal(output),
+                                          .outlier_threshold = (double)options->outlier_threshold,
+                                          .smooth_alpha = (double)options->smooth_alpha,
                                           .context = &j,
                                           .report = report,
                                           .progress = advance};
@@ -296,10 +298,10 @@ const cli_command command_quantize = {
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
-             CLI_BIT(OUTLIERS) | CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) |
-             CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) |
-             CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) | CLI_BIT(REPORT) | CLI_BIT(THREADS) |
-             CLI_BIT(BITS_PER_WEIGHT),
+             CLI_BIT(OUTLIERS) | CLI_BIT(OUTLIER_THRESHOLD) | CLI_BIT(SMOOTH_ALPHA) |
+             CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) |
+             CLI_BIT(RESUME) | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) |
+             CLI_BIT(CONVENTION) | CLI_BIT(REPORT) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

@@ -5,10 +5,9 @@
 #include "compress/layerwise.h"
 #include "compress/awq.h"
 #include "compress/resume.h"
+#include "compress/rounding.h"
 #include "compress/smooth.h"
 #include "quant/quant.h"
-
-#define SMOOTHING 0.5 /* half of the difficulty goes to the weights */
 
 /* ---- The products of a layer ---- */
 
@@ -115,16 +114,6 @@ static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outl
   return HB_OK;
 }
 
-/* What the largest input is as an int8 of 127; columns of outliers do not count. */
-static float input_scale_of(const hb_layer_work *l, const hb_statistics *s) {
-  float largest = 0;
-  for (uint32_t c = 0; c < s->cols; c++) {
-    bool skipped = l->job->method->outlier_columns && s->largest[c] >= HB_OUTLIER_THRESHOLD;
-    if (!skipped && s->largest[c] > largest) largest = s->largest[c];
-  }
-  return largest > 0 ? largest / 127 : 1;
-}
-
 static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *importance,
                                   const double *gram, hb_error *error) {
   const hb_allocator *allocator = l->job->options->allocator;
@@ -150,6 +139,28 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   return HB_OK;
 }
 
+/* The columns of outliers do not become int8. */
+static hb_status find_fixed_scale(hb_layer_work *l, uint32_t first, uint32_t end,
+                                  const float *largest, float *out, hb_error *error) {
+  const hb_allocator *allocator = l->job->options->allocator;
+  const hb_tensor *t = l->job->plan->tensors[l->products[first].plan].tensor;
+  uint64_t cols = t->dims[0];
+  if (!l->job->survey) return hb_fixed_scale(l, first, end, largest, NULL, NULL, out, error);
+  uint16_t *columns = hb_allocate(allocator, cols * sizeof *columns);
+  uint8_t *skip = hb_allocate_zero(allocator, cols);
+  hb_status status = HB_OK;
+  if (columns && skip) {
+    uint32_t count = hb_survey_outliers(l->job->survey, t->name, columns);
+    for (uint32_t i = 0; i < count; i++) skip[columns[i]] = 1;
+    status = hb_fixed_scale(l, first, end, largest, NULL, skip, out, error);
+  } else {
+    status = hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to scale inputs");
+  }
+  hb_release(allocator, columns, cols * sizeof *columns);
+  hb_release(allocator, skip, cols);
+  return status;
+}
+
 static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
   const hb_op *op = &hb_walk_model(l->walk)->program[l->products[first].op];
   bool gram = hb_method_wants_gram(l->job->method);
@@ -157,8 +168,11 @@ static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, 
   float *importance = hb_allocate(l->job->options->allocator, op->in.width * sizeof(float));
   if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
   hb_status status = hb_layer_gather(l, op->in, l->products[first].op, gram, &s, importance, error);
+  float scale = 1;
+  if (status == HB_OK && l->job->method->activations == HB_ACTIVATIONS_TENSOR)
+    status = find_fixed_scale(l, first, end, s.largest, &scale, error);
   for (uint32_t i = first; i < end && status == HB_OK; i++) {
-    l->products[i].input_scale = input_scale_of(l, &s);
+    l->products[i].input_scale = scale;
     status = quantize_product(l, &l->products[i], importance, s.gram, error);
   }
   hb_release(l->job->options->allocator, importance, op->in.width * sizeof(float));
@@ -231,7 +245,7 @@ static void release_products(hb_layer_work *l) {
 /* ---- The model ---- */
 
 static hb_status make_layer(hb_layer_work *l, hb_error *error) {
-  if (l->job->method->smooth) HB_TRY(hb_smooth_layer(l, SMOOTHING, error));
+  if (l->job->method->smooth) HB_TRY(hb_smooth_layer(l, l->job->options->smooth_alpha, error));
   if (l->job->method->awq) HB_TRY(hb_awq_layer(l, error));
   for (uint32_t first = 0, end; first < l->count; first = end) {
     end = hb_layer_group_end(l, first);

@@ -66,14 +66,24 @@ hb_status hb_method_find(const char *text, hb_method *out, hb_error *error) {
 }
 
 hb_status hb_method_set_activations(hb_method *method, const char *name, hb_error *error) {
-  static const char *const names[] = {"block", "token", "tensor"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(name, names[i]) == 0) {
-      method->activations = (hb_activations)i;
+  static const struct {
+    const char *name;
+    hb_activations activations;
+    bool by_largest;
+  } ways[] = {
+      {"block", HB_ACTIVATIONS_BLOCK, false},
+      {"token", HB_ACTIVATIONS_TOKEN, false},
+      {"tensor", HB_ACTIVATIONS_TENSOR, false},
+      {"tensor-max", HB_ACTIVATIONS_TENSOR, true},
+  };
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+    if (strcmp(name, ways[i].name) == 0) {
+      method->activations = ways[i].activations;
+      method->by_largest = ways[i].by_largest;
       return HB_OK;
     }
-  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "activations are block, token or tensor, not %s",
-                 name);
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                 "activations are block, token, tensor or tensor-max, not %s", name);
 }
 
 bool hb_method_wants_gram(const hb_method *method) {

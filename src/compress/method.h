@@ -29,6 +29,7 @@ typedef struct hb_method {
   bool smooth;                /* inputs that are hard to round are scaled down before */
   bool outlier_columns;       /* weights of large inputs are kept beside the blocks */
   hb_activations activations; /* how inputs become int8 */
+  bool by_largest;            /* the largest input tells a fixed scale, not the least error */
   bool measured;              /* how large inputs are is known without running the model */
 } hb_method;
 
@@ -36,7 +37,7 @@ typedef struct hb_method {
  * said of blocks. */
 hb_status hb_method_find(const char *text, hb_method *out, hb_error *error);
 
-/* "block", "token" or "tensor" instead of the method's own. */
+/* "block", "token", "tensor" or "tensor-max" instead of the method's own. */
 hb_status hb_method_set_activations(hb_method *method, const char *name, hb_error *error);
 
 /* Whether how large inputs are is all that it wants to know of them. */

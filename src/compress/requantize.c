@@ -118,7 +118,9 @@ hb_status hb_quantize(const hb_source *source, const hb_quantize_options *option
   if (method.outlier_columns) {
     hb_walk_options walk = hb_job_walk(job);
     job->survey = rules.survey = &survey;
-    status = hb_survey_create(&walk, &survey, error);
+    double threshold = options->outlier_threshold;
+    status = hb_survey_create(&walk, (float)(threshold > 0 ? threshold : HB_OUTLIER_THRESHOLD),
+                              &survey, error);
   }
   if (status == HB_OK) status = quantize(job, &rules, sink, error);
   hb_survey_destroy(&survey);

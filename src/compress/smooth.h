@@ -4,9 +4,13 @@
 
 #include "compress/layerwise.h"
 
-/* Divides each input j of products that read a norm by max|x_j|^alpha / max|w_j|^(1 - alpha), where
- * the largest weight is that of all the products' columns j, which are multiplied with it. The
- * layer computes the same as before. */
+/* Divides inputs j of products by max|x_j|^alpha / max|w_j|^(1 - alpha), where the largest weight
+ * is that of all the products' columns j, which are multiplied with it. The layer computes the same
+ * as before.
+ *
+ * alpha > 0: inputs that a norm makes, as published. alpha = 0: also those that attn_v or ffn_up
+ * make, each with the alpha of a grid, or without any such scale, for which the module (attention,
+ * or feed forward) changes least when inputs and weights are rounded as they will be at the run. */
 hb_status hb_smooth_layer(hb_layer_work *layer, double alpha, hb_error *error);
 
 #endif

@@ -1,13 +1,12 @@
 #include "compress/survey.h"
 
-static void take_largest(const hb_survey *s, uint32_t weight, const float *rows, size_t stride,
-                         uint32_t count) {
-  float *largest = s->largest[weight];
+static void count_large(const hb_survey *s, uint32_t weight, const float *rows, size_t stride,
+                        uint32_t count) {
+  uint32_t *large = s->large[weight];
   for (uint32_t row = 0; row < count; row++)
     for (uint32_t c = 0; c < s->cols[weight]; c++) {
       float x = rows[row * stride + c];
-      if (x < 0) x = -x;
-      if (x > largest[c]) largest[c] = x;
+      large[c] += x >= s->threshold || x <= -s->threshold;
     }
 }
 
@@ -22,27 +21,27 @@ static void look(void *context, const hb_walk *walk, uint32_t op) {
   const hb_op *o = &hb_walk_model(walk)->program[op];
   size_t stride;
   const float *rows = hb_walk_rows(walk, o->in, &stride);
-  take_largest(l->survey, o->weight, rows, stride, l->length);
+  count_large(l->survey, o->weight, rows, stride, l->length);
 }
 
 static hb_status no_memory(hb_error *error) {
-  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the largest inputs of a model");
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to count the large inputs of a model");
 }
 
 /* Room for every matrix of a layer. */
 static hb_status prepare(hb_survey *s, const hb_model *m, hb_error *error) {
   s->weight_count = m->weight_count;
-  s->largest = hb_allocate_zero(s->allocator, (uint64_t)s->weight_count * sizeof *s->largest);
+  s->large = hb_allocate_zero(s->allocator, (uint64_t)s->weight_count * sizeof *s->large);
   s->cols = hb_allocate_zero(s->allocator, (uint64_t)s->weight_count * sizeof *s->cols);
   s->names = hb_allocate(s->allocator, (uint64_t)s->weight_count * sizeof *s->names);
-  if (!s->largest || !s->cols || !s->names) return no_memory(error);
+  if (!s->large || !s->cols || !s->names) return no_memory(error);
   for (uint32_t i = 0; i < s->weight_count; i++) {
     const hb_weight *w = &m->weights[i];
     memcpy(s->names[i], w->name, sizeof s->names[i]);
     if (!w->present || !hb_weight_table[w->kind].per_layer || w->rows == 1) continue;
     s->cols[i] = (uint32_t)w->cols;
-    s->largest[i] = hb_allocate_zero(s->allocator, w->cols * sizeof(float));
-    if (!s->largest[i]) return no_memory(error);
+    s->large[i] = hb_allocate_zero(s->allocator, w->cols * sizeof(uint32_t));
+    if (!s->large[i]) return no_memory(error);
   }
   return HB_OK;
 }
@@ -58,9 +57,12 @@ static hb_status run(hb_survey *s, hb_walk *walk, const hb_walk_options *o, hb_e
   return HB_OK;
 }
 
-hb_status hb_survey_create(const hb_walk_options *options, hb_survey *out, hb_error *error) {
+hb_status hb_survey_create(const hb_walk_options *options, float threshold, hb_survey *out,
+                           hb_error *error) {
   hb_walk *walk;
-  *out = (hb_survey){.allocator = options->allocator};
+  *out = (hb_survey){.allocator = options->allocator,
+                     .threshold = threshold,
+                     .tokens = (uint64_t)options->samples * options->length};
   HB_TRY(hb_walk_create(options, &walk, error));
   hb_status status = run(out, walk, options, error);
   hb_walk_destroy(walk);
@@ -68,9 +70,9 @@ hb_status hb_survey_create(const hb_walk_options *options, hb_survey *out, hb_er
 }
 
 void hb_survey_destroy(hb_survey *s) {
-  for (uint32_t i = 0; s->largest && s->cols && i < s->weight_count; i++)
-    hb_release(s->allocator, s->largest[i], s->cols[i] * sizeof(float));
-  hb_release(s->allocator, s->largest, (uint64_t)s->weight_count * sizeof *s->largest);
+  for (uint32_t i = 0; s->large && s->cols && i < s->weight_count; i++)
+    hb_release(s->allocator, s->large[i], s->cols[i] * sizeof(uint32_t));
+  hb_release(s->allocator, s->large, (uint64_t)s->weight_count * sizeof *s->large);
   hb_release(s->allocator, s->cols, (uint64_t)s->weight_count * sizeof *s->cols);
   hb_release(s->allocator, s->names, (uint64_t)s->weight_count * sizeof *s->names);
   *s = (hb_survey){0};
@@ -79,9 +81,9 @@ void hb_survey_destroy(hb_survey *s) {
 uint32_t hb_survey_outliers(const hb_survey *s, hb_string name, uint16_t *columns) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < s->weight_count; i++) {
-    if (!s->largest[i] || !hb_string_equal(hb_string_of(s->names[i]), name)) continue;
+    if (!s->large[i] || !hb_string_equal(hb_string_of(s->names[i]), name)) continue;
     for (uint32_t c = 0; c < s->cols[i]; c++) {
-      if (s->largest[i][c] < HB_OUTLIER_THRESHOLD) continue;
+      if ((double)s->large[i][c] < HB_OUTLIER_SHARE * (double)s->tokens) continue;
       if (columns) columns[count] = (uint16_t)c;
       count++;
     }

@@ -3,6 +3,7 @@
 #include "gguf_files.h"
 
 #include "base/half.h"
+#include "compress/rounding.h"
 #include "gguf/write.h"
 #include "kernel/kernel.h"
 #include "quant/private.h"
@@ -445,6 +446,10 @@ static void check_row(const float *x, float d) {
   float amax = 0, got[64];
   for (int i = 0; i < 64; i++) amax = fmaxf(amax, fabsf(x[i]));
   float scale = d > 0 ? d : amax / 127.0f, inverse = d > 0 ? 1.0f / d : 127.0f / amax;
+  float simulated[64]; /* by what quantizes models */
+  hb_rounding rounding = {true, d > 0 ? HB_ACTIVATIONS_TENSOR : HB_ACTIVATIONS_TOKEN, d};
+  memcpy(simulated, x, sizeof simulated);
+  hb_round_row(&rounding, simulated, NULL, 64);
   for (int isa = HB_ISA_SCALAR; isa < ISA_COUNT; isa++) {
     if (!hb_isa_available((hb_isa)isa)) continue;
     quantized_values(hb_kernels_for((hb_isa)isa), x, d, got);
@@ -454,6 +459,7 @@ static void check_row(const float *x, float d) {
       if (got[i] != scale * (float)q)
         fail_msg("%s: %a becomes %a, not %a", hb_isa_name((hb_isa)isa), (double)x[i],
                  (double)got[i], (double)(scale * (float)q));
+      assert_true(got[i] == simulated[i]);
     }
   }
 }
