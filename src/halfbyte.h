@@ -696,10 +696,12 @@ typedef struct hb_quantize_options {
  * Vectors, norms, biases, positions, RoPE factors and routers of experts are copied, and so are
  * matrices that have their type already. A matrix whose rows do not divide into the type's blocks
  * gets another one, and its report says so. Metadata are copied but for general.file_type,
- * general.quantization_version and split.*. HB_MODEL if a value to be converted is not finite or
- * too large for the type. Without calibration, needs some 3 MiB besides a copy of the records,
- * however large the tensors are; with it, the weights of a layer in F32 twice, the calibration's
- * tokens times the embedding length in F32, and the correlations of a product's inputs in F64. */
+ * general.quantization_version, split.*, and what the file says of how it was made:
+ * halfbyte.method, and halfbyte.calibration, hashes of passages of the text. HB_MODEL if a value to
+ * be converted is not finite or too large for the type. Without calibration, needs some 3 MiB
+ * besides a copy of the records, however large the tensors are; with it, the weights of a layer in
+ * F32 twice, the calibration's tokens times the embedding length in F32, and the correlations of a
+ * product's inputs in F64. */
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What is known of the inputs of matrices: text to run, or a file, or nothing. */
 typedef struct cli_inputs {
@@ -226,13 +227,24 @@ static bool check_source(const hb_source *source, const cli_options *options) {
   return true;
 }
 
+/* Whether the result, or what it is until it is finished, would be written over an input. */
+static bool overwrites(const hb_source *source, const char *out) {
+  size_t size = strlen(out) + sizeof ".unfinished";
+  char *unfinished = malloc(size);
+  if (!unfinished) return true;
+  snprintf(unfinished, size, "%s.unfinished", out);
+  bool same = hb_source_includes(source, out) || hb_source_includes(source, unfinished);
+  free(unfinished);
+  return same;
+}
+
 static int quantize_source(const hb_source *source, const hb_source *importance,
                            const cli_options *options) {
   hb_threads *threads;
   hb_error error;
   cli_inputs inputs = {.importance = importance};
-  if (hb_source_includes(source, options->operands[1]) ||
-      (importance && hb_source_includes(importance, options->operands[1])))
+  if (overwrites(source, options->operands[1]) ||
+      (importance && overwrites(importance, options->operands[1])))
     return cli_fail("%s is an input file; give another name to write", options->operands[1]);
   if (!check_source(source, options) || !check_measuring(options)) return CLI_FAILED;
   if (options->calibration.count > 0 && !cli_calibration_read(source, options, &inputs.calibration))

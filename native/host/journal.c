@@ -78,13 +78,14 @@ static hb_status lock(int fd, const char *path, hb_error *error) {
   return hb_fail(error, HB_IO, HB_NO_OFFSET, "%s is no regular file", hb_host_short_path(path));
 }
 
-/* With the permissions of the file that it will replace. */
+/* With the permissions of the file that it will replace, but that a later run can go on with it. */
 static hb_status open_unfinished(const char *path, const char *like, FILE **out, hb_error *error) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd < 0) return hb_host_fail_io(error, "write", path);
   struct stat info;
   hb_status status = lock(fd, path, error);
-  if (status == HB_OK && stat(like, &info) == 0 && fchmod(fd, info.st_mode & 0777) != 0) errno = 0;
+  if (status == HB_OK && stat(like, &info) == 0 && fchmod(fd, (info.st_mode & 0777) | 0600) != 0)
+    errno = 0;
   *out = status == HB_OK ? fdopen(fd, "r+b") : NULL;
   if (*out) return HB_OK;
   close(fd);

@@ -26,9 +26,13 @@ static char *resolve(const char *path, bool *replaceable) {
   return hb_host_copy_text(path);
 }
 
-static FILE *create_new(const char *path, const char *like) {
-  (void)like;
+static FILE *create_new(const char *path) {
   return fopen(path, "wbx");
+}
+
+static void take_permissions(FILE *stream, const char *like) {
+  (void)stream;
+  (void)like;
 }
 
 bool hb_host_flush(FILE *stream) {
@@ -52,15 +56,18 @@ static char *resolve(const char *path, bool *replaceable) {
   return real ? real : hb_host_copy_text(path);
 }
 
-/* A new file with the permissions of the one that it will replace. */
-static FILE *create_new(const char *path, const char *like) {
+static FILE *create_new(const char *path) {
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return NULL;
-  struct stat info;
-  if (stat(like, &info) == 0 && fchmod(fd, info.st_mode & 0777) != 0) errno = 0;
   FILE *stream = fdopen(fd, "wb");
   if (!stream) close(fd);
   return stream;
+}
+
+/* Those of the file that it will replace. */
+static void take_permissions(FILE *stream, const char *like) {
+  struct stat info;
+  if (stat(like, &info) == 0 && fchmod(fileno(stream), info.st_mode & 0777) != 0) errno = 0;
 }
 
 bool hb_host_flush(FILE *stream) {
@@ -80,7 +87,8 @@ static hb_status open_temporary(hb_output *o, hb_error *error) {
   if (!o->temporary) return no_memory(error, o->path);
   for (int n = 0; n < 100; n++) {
     snprintf(o->temporary, size, "%s.%ld-%d.tmp", o->path, (long)getpid(), n);
-    o->stream = create_new(o->temporary, o->path);
+    o->stream = create_new(o->temporary);
+    if (o->stream) take_permissions(o->stream, o->path);
     if (o->stream) return HB_OK;
     if (errno != EEXIST) break;
   }
@@ -131,6 +139,7 @@ hb_status hb_output_write(hb_output *output, const void *bytes, size_t count, hb
 hb_status hb_output_commit(hb_output *output, hb_error *error) {
   bool flushed = output->temporary ? hb_host_flush(output->stream) : fflush(output->stream) == 0;
   if (!flushed) return hb_host_fail_io(error, "write", output->path);
+  if (output->journal) take_permissions(output->stream, output->path);
   int closed = fclose(output->stream);
   output->stream = NULL;
   if (closed != 0) return hb_host_fail_io(error, "write", output->path);

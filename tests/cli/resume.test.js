@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  copyFileSync,
   existsSync,
   readFileSync,
   readdirSync,
@@ -14,7 +15,7 @@ import {
 import path from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { halfbyte, needs, program, shared, shell, temporaryFolder } from './support.js';
+import { defaultModel, halfbyte, needs, program, shared, shell, temporaryFolder } from './support.js';
 
 const original = 'models/tales-5.8m/tales-5.8m-f32.gguf';
 const calibration = 'text/tales-calibration.txt';
@@ -156,6 +157,17 @@ test('plain rounding leaves nothing to go on with, and begins anew', needed, asy
   assert.match(succeed([...args, '--resume']), /^no interrupted run left anything: begins anew/);
   assert.ok(readFileSync(file).equals(readFileSync(whole)));
   assert.deepEqual(readdirSync(folder).sort(), ['out', 'out2']);
+});
+
+test('what a run writes until it is finished is no input of it', (t) => {
+  const file = path.join(temporaryFolder(t), 'model');
+  copyFileSync(defaultModel, `${file}.unfinished`);
+  const { code, err } = halfbyte([
+    ...['quantize', `${file}.unfinished`, file, '--type', 'q8_0', '--allow-requantize'],
+  ]);
+  assert.equal(code, 1);
+  assert.match(err, /is an input file/);
+  assert.ok(readFileSync(defaultModel).equals(readFileSync(`${file}.unfinished`)));
 });
 
 test('a full disk keeps what is done', needed, (t) => {
