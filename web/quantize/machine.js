@@ -5,13 +5,10 @@ import { capabilities, instantiate, startCrew, unavailable } from '../variants.j
 import { Window } from './window.js';
 
 /** @import { Core, Pointer } from '../core.js' */
-/** @import { Crew, Instance } from '../variants.js' */
+/** @import { Crew } from '../variants.js' */
 /** @import { SyncFile } from './window.js' */
 
-const MODULES = {
-  one: () => new URL('../../build/wasm/halfbyte-quantize.wasm', import.meta.url),
-  threads: () => new URL('../../build/wasm/halfbyte-quantize-threads.wasm', import.meta.url),
-};
+const MODULE = () => new URL('../../build/wasm/halfbyte-quantize.wasm', import.meta.url);
 const FEED = 1 << 16; // bytes of a header that enter the module at a time
 
 /**
@@ -42,11 +39,15 @@ export class QuantizeMachine {
   static async create(threads, startThreads) {
     const can = capabilities();
     if (!can.simd.available) throw unavailable(can.simd);
+    const machine = new QuantizeMachine();
+    // Its memory could be shared even where no thread can be given it.
+    const instance = await instantiate(MODULE(), true, machine.functions());
+    machine.core = instance.core;
     const count = threads ?? can.threads.count;
+    if (count === 1) return machine;
     let reason = can.threads.reason;
-    if (count > 1 && can.threads.available) {
+    if (can.threads.available) {
       try {
-        const { machine, instance } = await make(true);
         machine.parallel = await startCrew(instance, { count, leastWork: 0 }, startThreads);
         machine.threads = count;
         return machine;
@@ -54,8 +55,7 @@ export class QuantizeMachine {
         reason = /** @type {Error} */ (error).message;
       }
     }
-    const { machine } = await make(false);
-    if (threads !== 1) machine.threadsReason = reason ?? 'this machine has one processor';
+    machine.threadsReason = reason;
     return machine;
   }
 
@@ -162,13 +162,4 @@ export class QuantizeMachine {
 /** @param {number} offset */
 export function headerEnds(offset) {
   return new TruncatedError('the file ends inside its header', { offset });
-}
-
-/** @param {boolean} shared @returns {Promise<{ machine: QuantizeMachine, instance: Instance }>} */
-async function make(shared) {
-  const machine = new QuantizeMachine();
-  const url = shared ? MODULES.threads() : MODULES.one();
-  const instance = await instantiate(url, shared, machine.functions());
-  machine.core = instance.core;
-  return { machine, instance };
 }

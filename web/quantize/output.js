@@ -9,23 +9,16 @@ import { Sha256, sha256 } from '../hash.js';
 const PIECE = 1 << 20; // bytes of a chunk
 const MOST = 16; // chunks that may wait at the caller's
 
-/** Hands the result over in chunks. */
-export class ChunkOutput {
-  #emit;
-  #taken;
-  #sent = 0;
+/** A result as it is written, in chunks that are not shared with any thread. */
+export class Output {
+  #give;
   #size = 0;
   #chunk = new Uint8Array(PIECE);
   #length = 0;
 
-  /**
-   * @param {EmitChunk} emit
-   * @param {SharedArrayBuffer} [flow] where the caller counts the chunks that it has done with; without
-   *   it they wait there in any number
-   */
-  constructor(emit, flow) {
-    this.#emit = emit;
-    this.#taken = flow && new Int32Array(flow);
+  /** @param {(chunk: Uint8Array, offset: number) => void} give takes a chunk, which it may not keep */
+  constructor(give) {
+    this.#give = give;
   }
 
   /** @param {Uint8Array} bytes */
@@ -35,26 +28,40 @@ export class ChunkOutput {
       this.#chunk.set(part, this.#length);
       this.#length += part.length;
       done += part.length;
-      if (this.#length === PIECE) this.#send();
+      if (this.#length === PIECE) this.#flush();
     }
   };
 
   /** @returns {number} bytes in all */
   end() {
-    if (this.#length > 0) this.#send();
+    if (this.#length > 0) this.#flush();
     return this.#size;
   }
 
-  #send() {
-    const chunk = this.#chunk.slice(0, this.#length);
-    this.#size += chunk.length;
+  #flush() {
+    this.#give(this.#chunk.subarray(0, this.#length), this.#size);
+    this.#size += this.#length;
     this.#length = 0;
-    this.#emit({ chunk }, [chunk.buffer]);
-    this.#sent++;
-    if (!this.#taken) return;
-    for (let taken; this.#sent - (taken = Atomics.load(this.#taken, 0)) >= MOST;)
-      Atomics.wait(this.#taken, 0, taken);
   }
+}
+
+/**
+ * Hands a result over to the caller.
+ * @param {EmitChunk} emit
+ * @param {SharedArrayBuffer} [flow] where the caller counts the chunks that it has done with; without
+ *   it they wait there in any number
+ */
+export function handOver(emit, flow) {
+  const counted = flow && new Int32Array(flow);
+  let sent = 0;
+  return new Output((bytes) => {
+    const chunk = bytes.slice();
+    emit({ chunk }, [chunk.buffer]);
+    sent++;
+    if (!counted) return;
+    for (let taken; sent - (taken = Atomics.load(counted, 0)) >= MOST;)
+      Atomics.wait(counted, 0, taken);
+  });
 }
 
 /**

@@ -7,7 +7,7 @@ import { Files } from './files.js';
 import { storeOf } from './kept.js';
 import { Listening } from './listening.js';
 import { QuantizeMachine } from './machine.js';
-import { ChunkOutput, keepResult } from './output.js';
+import { Output, handOver, keepResult } from './output.js';
 import { takeSamples } from './samples.js';
 
 /** @import { Pointer } from '../core.js' */
@@ -59,20 +59,15 @@ export async function quantizeFiles(call, host, emit) {
   };
   try {
     if (!keep) {
-      const output = new ChunkOutput(emit, call.flow);
-      const done = quantizeModel(await work(), call, output);
+      const done = quantizeModel(await work(), call, handOver(emit, call.flow));
       return { done };
     }
     return await keepingEntry(keep.identity, settings, progress, async (store) => {
       const place = await files.temporary.create(store);
       const ready = await work();
-      let size = 0;
-      const write = (/** @type {Uint8Array} */ bytes) => {
-        place.writeSync(size, bytes);
-        size += bytes.length;
-      };
-      const done = quantizeModel(ready, call, { write, end: () => size });
-      await keepResult(store, keep, place, size);
+      const output = new Output((chunk, offset) => place.writeSync(offset, chunk));
+      const done = quantizeModel(ready, call, output);
+      await keepResult(store, keep, place, done.bytes);
       return { done };
     });
   } catch (error) {
@@ -155,7 +150,7 @@ function refuseQuantized({ core }, gguf) {
 /**
  * @param {{ machine: QuantizeMachine, model: Opened, emit: EmitChunk }} ready
  * @param {QuantizeCall} call
- * @param {{ write: (bytes: Uint8Array) => void, end: () => number }} output
+ * @param {Output} output
  * @returns {Quantization}
  */
 function quantizeModel({ machine, model, emit }, { options }, output) {
