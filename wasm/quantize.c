@@ -24,8 +24,9 @@ IMPORT("progress") void hb_wasm_progress(double done, double total);
 const hb_allocator *hb_wasm_allocator(void);
 hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
                            const char *method, const char *activations, double outliers,
-                           double bits, const hb_token *calibration, uint32_t samples,
-                           uint32_t length, const hb_parallel *parallel, hb_error *error);
+                           double outlier_threshold, double smooth_alpha, double bits,
+                           const hb_token *calibration, uint32_t samples, uint32_t length,
+                           const hb_parallel *parallel, hb_error *error);
 
 /* ---- Reading and writing ---- */
 
@@ -86,8 +87,9 @@ static hb_status choose_types(const hb_source *source, const hb_quantize_options
 /* hb_quantize, of files whose headers were read; `bits` other than 0 is a budget. */
 hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
                            const char *method, const char *activations, double outliers,
-                           double bits, const hb_token *calibration, uint32_t samples,
-                           uint32_t length, const hb_parallel *parallel, hb_error *error) {
+                           double outlier_threshold, double smooth_alpha, double bits,
+                           const hb_token *calibration, uint32_t samples, uint32_t length,
+                           const hb_parallel *parallel, hb_error *error) {
   origin files = {0}, behind = {hb_gguf_shard_count(gguf)};
   hb_source source = {gguf, &files, read_bytes}, second = {importance, &behind, read_bytes};
   hb_quantize_options options = {.allocator = hb_wasm_allocator(),
@@ -100,6 +102,8 @@ hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const
                                  .importance = importance ? &second : NULL,
                                  .activations = activations,
                                  .outliers = outliers,
+                                 .outlier_threshold = outlier_threshold,
+                                 .smooth_alpha = smooth_alpha,
                                  .choose = choose,
                                  .report = report,
                                  .progress = advance};

@@ -58,7 +58,9 @@ describe('quantize', needsNative, () => {
       ['narrow', { type: 'q4_0' }],
       ['narrow', { type: 'q5_1', method: 'awq' }],
       ['narrow', { type: 'q8_0', method: 'smoothquant' }],
-      ['narrow', { type: 'table4', method: 'squeezellm', outliers: 0.01 }],
+      ['narrow', { type: 'q8_0', method: 'smoothquant', smoothAlpha: 0.7, activations: 'tensor' }],
+      ['narrow', { type: 'q8_0', method: 'llm.int8', outlierThreshold: 2.3 }],
+      ['narrow', { type: 'table4', method: 'squeezellm', outliers: 0.012 }],
       ['narrow', { bitsPerWeight: 5.5 }],
       ['wide', { type: 'q4_k_m', method: 'gptq' }],
     ])

@@ -68,7 +68,7 @@ export const COMMANDS = {
     takes: [
       ...['quantized-type', 'bits-per-weight', 'tensor', 'method', 'calibration', 'imatrix'],
       ...['calibration-samples', 'calibration-length', 'calibration-seed', 'activations'],
-      ...['outliers', 'allow-requantize', 'threads'],
+      ...['outliers', 'outlier-threshold', 'smooth-alpha', 'allow-requantize', 'threads'],
     ],
     operand: 'IN OUT',
     run: quantizeFile,
@@ -254,6 +254,8 @@ async function quantizeFile(values, from, to) {
     seed: values['calibration-seed'],
     activations: values.activations,
     outliers: values.outliers,
+    outlierThreshold: values['outlier-threshold'],
+    smoothAlpha: values['smooth-alpha'],
     allowRequantize: values['allow-requantize'],
     threads: values.threads,
     signal: interrupt.signal,

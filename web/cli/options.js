@@ -213,13 +213,25 @@ export const OPTIONS = {
   activations: {
     type: 'string',
     argument: 'HOW',
-    help: "int8 inputs with a scale a block, token or tensor (default: the method's)",
-    parse: choice('block', 'token', 'tensor'),
+    help: "int8 inputs with a scale a block, token, tensor or tensor-max (default: the method's)",
+    parse: choice('block', 'token', 'tensor', 'tensor-max'),
   },
   outliers: {
     type: 'string',
     argument: 'PART',
     help: 'spqr, squeezellm: the part of the values kept in half precision',
+    parse: real,
+  },
+  'outlier-threshold': {
+    type: 'string',
+    argument: 'X',
+    help: 'llm.int8: columns with such inputs are kept in half precision (default 6)',
+    parse: real,
+  },
+  'smooth-alpha': {
+    type: 'string',
+    argument: 'A',
+    help: "smoothquant: the part of inputs' range that goes to the weights (default: searched)",
     parse: real,
   },
   'allow-requantize': {

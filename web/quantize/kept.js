@@ -26,13 +26,11 @@ export function storeOf({ cache }) {
 export async function identityOf({ sources, options }, hub) {
   const names = await Promise.all(sources.map((source) => sourceIdentity(source, hub)));
   if (names.includes(undefined)) return undefined;
-  const { calibration, rules, samples, length, seed, bits, outliers, ...rest } = options;
+  const { calibration, rules, samples, length, seed, ...rest } = options;
   const said = {
     ...rest,
     type: rest.type?.toLowerCase(),
-    bits: bits || undefined,
-    outliers: outliers || undefined,
-    tensors: rules.map(([pattern, type]) => `${pattern}=${type}`).join() || undefined,
+    tensors: rules.map(([pattern, type]) => `${pattern}=${type}`).join(),
     ...(calibration.length > 0 && {
       calibration: await sha256Text(JSON.stringify(calibration)),
       samples,
@@ -40,7 +38,7 @@ export async function identityOf({ sources, options }, hub) {
       seed,
     }),
   };
-  const parts = Object.entries(said).filter(([, value]) => value !== undefined);
+  const parts = Object.entries(said).filter(([, value]) => value);
   return `quantized(${parts.map((part) => part.join('=')).join(';')}):${names.join(' ')}`;
 }
 

@@ -23,9 +23,14 @@ import { number, seedOf, text } from '../options.js';
  * @property {number} [samples] pieces of the text that are used, evenly spread; 128 unless given
  * @property {number} [length] tokens of a piece, at most the model's context; 512 unless given
  * @property {number | bigint} [seed] draw the pieces instead of spreading them evenly
- * @property {'block' | 'token' | 'tensor'} [activations] int8 inputs with a scale for each of these;
- *   the method's own unless given
+ * @property {'block' | 'token' | 'tensor' | 'tensor-max'} [activations] int8 inputs with a scale for
+ *   each block or token, or a fixed one, of least error or of the largest input; the method's own
+ *   unless given
  * @property {number} [outliers] of spqr and squeezellm: the part of the values kept in half precision
+ * @property {number} [outlierThreshold] of llm.int8: how large an input is whose column may be kept
+ *   in half precision; 6 unless given
+ * @property {number} [smoothAlpha] of smoothquant: the part of the inputs' range that goes to the
+ *   weights, up to 1; searched unless given
  */
 
 /**
@@ -110,6 +115,8 @@ import { number, seedOf, text } from '../options.js';
  * @property {bigint | undefined} seed
  * @property {string | undefined} activations
  * @property {number} outliers
+ * @property {number} outlierThreshold
+ * @property {number} smoothAlpha
  */
 
 const LIMIT = 1 << 20; // of samples and of their length
@@ -122,21 +129,34 @@ const TYPES = new Map(Object.entries(TYPE));
 export async function quantizeArgs(options) {
   const { type, method, tensors = {}, bitsPerWeight: bits } = options;
   const { samples = 128, length = 512, seed, activations, outliers = 0 } = options;
+  const { outlierThreshold: threshold, smoothAlpha = 0 } = options;
   if ((type === undefined) === (bits === undefined))
     throw new ArgumentError('quantize needs a `type` or `bitsPerWeight`, and not both');
   return {
     type: type === undefined ? undefined : text('type', type),
     method: method === undefined ? undefined : text('method', method),
     rules: rulesOf(tensors),
-    bits: bits === undefined ? 0 : number('bitsPerWeight', bits, 0.5, 32),
+    bits: bits === undefined ? 0 : single('bitsPerWeight', bits, 0.5, 32),
     calibration: await calibrationTexts(options.calibration ?? []),
     samples: number('samples', samples, 1, LIMIT, true),
     length: number('length', length, 16, LIMIT, true),
     seed: seed === undefined ? undefined : seedOf(seed),
     activations: activations === undefined ? undefined : text('activations', activations),
-    outliers: number('outliers', outliers, 0, 0.5),
+    outliers: single('outliers', outliers, 0, 0.5),
+    outlierThreshold:
+      threshold === undefined ? 0 : single('outlierThreshold', threshold, 0.01, 1e9),
+    smoothAlpha: single('smoothAlpha', smoothAlpha, 0, 1),
   };
 }
+
+/**
+ * A number as the native program's command line takes it.
+ * @param {string} name
+ * @param {number} value
+ * @param {number} least
+ * @param {number} most
+ */
+const single = (name, value, least, most) => Math.fround(number(name, value, least, most));
 
 /**
  * What `load` says about the work, too.

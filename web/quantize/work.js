@@ -156,7 +156,7 @@ function refuseQuantized({ core }, gguf) {
 function quantizeModel({ machine, model, emit }, { options }, output) {
   const begun = performance.now();
   const { core, parallel, threads, threadsReason } = machine;
-  const { type, activations, outliers, bits } = options;
+  const { type, activations, outliers, outlierThreshold, smoothAlpha, bits } = options;
   const listening = new Listening(core, options, output.write, emit);
   const samples = takeSamples(core, model.gguf, options);
   const method = options.method ?? (samples ? 'gptq' : undefined);
@@ -168,7 +168,7 @@ function quantizeModel({ machine, model, emit }, { options }, output) {
     machine.check(
       'hb_wasm_quantize',
       ...[model.gguf, model.importance, put(type ?? 'q4_k'), put(method), put(activations)],
-      ...[outliers, bits, tokens, count, length, parallel],
+      ...[outliers, outlierThreshold, smoothAlpha, bits, tokens, count, length, parallel],
     );
   });
   return {
