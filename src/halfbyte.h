@@ -643,6 +643,7 @@ typedef struct hb_quantize_report {
   const char *note;   /* what of the method could not be done to it, and why, or NULL */
 } hb_quantize_report;
 
+/* What changes the result is a part of hb_run, too (src/compress/resume.c). */
 typedef struct hb_quantize_options {
   const hb_allocator *allocator;
   const hb_parallel *parallel; /* results never depend on it */

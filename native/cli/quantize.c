@@ -137,6 +137,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
     quantize_options.choose = choose;
   }
   if (!options->method && calibration->tokens) quantize_options.method = "gptq";
+  size_t found = hb_output_marks(output);
   hb_sink sink = {output, write_bytes};
   hb_error error;
   hb_status status = HB_OK;
@@ -161,6 +162,8 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   if (j.kept)
     printf("%" PRIu64 " of them are from the interrupted run, whose errors do not count here\n",
            j.kept);
+  if (options->resume && found > 0 && !j.kept)
+    printf("nothing of the interrupted run was intact: all was made anew\n");
   if (j.has_experimental)
     printf("experimental: %s has fewer than 4 bits a value, which costs quality: halfbyte compare "
            "tells how much\n",

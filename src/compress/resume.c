@@ -139,8 +139,8 @@ static hb_status hash_more(const hb_journal *journal, hb_sha256 *hash, uint64_t 
 }
 
 /* The last mark up to which everything is as it was written. */
-static hb_status find_kept(hb_tensor_job *job, hb_resume *r, hb_error *error) {
-  const hb_journal *journal = r->journal;
+static hb_status find_kept(hb_tensor_job *job, const hb_journal *journal, hb_resume *r,
+                           hb_error *error) {
   hb_sha256 hash;
   hb_sha256_init(&hash);
   for (size_t i = 0; i < journal->count; i++) {
@@ -170,11 +170,12 @@ hb_status hb_resume_begin(hb_tensor_job *job, const hb_plan_rules *rules, const 
   *out = (hb_resume){.sink = *sink, .checked = true};
   const hb_journal *journal = job->options->journal;
   if (!journal) return HB_OK;
-  if (!takes_long(job->method)) return journal->keep(journal->context, &out->kept, error);
+  if (!takes_long(job->method) && journal->count == 0)
+    return journal->keep(journal->context, &out->kept, error);
+  HB_TRY(describe(job, rules, &out->run, error));
+  HB_TRY(find_kept(job, journal, out, error));
   out->journal = journal;
   hb_sha256_init(&out->hash);
-  HB_TRY(describe(job, rules, &out->run, error));
-  HB_TRY(find_kept(job, out, error));
   out->checked = out->kept.tensors == 0;
   return HB_OK;
 }

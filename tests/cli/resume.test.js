@@ -15,7 +15,15 @@ import {
 import path from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defaultModel, halfbyte, needs, program, shared, shell, temporaryFolder } from './support.js';
+import {
+  defaultModel,
+  halfbyte,
+  needs,
+  program,
+  shared,
+  shell,
+  temporaryFolder,
+} from './support.js';
 
 const original = 'models/tales-5.8m/tales-5.8m-f32.gguf';
 const calibration = 'text/tales-calibration.txt';

@@ -282,11 +282,19 @@ static void what_another_run_left_is_refused(void **state) {
   hb_quantize_options changed = options;
   changed.method = "gptq";
   assert_refused(&from, changed, &left, "had other options");
+  changed.method = "rtn"; /* which notes nothing itself */
+  assert_refused(&from, changed, &left, "had other options");
   changed = options;
   changed.activations = "token";
   assert_refused(&from, changed, &left, "had other options");
   changed = options;
   changed.outliers = 0.02;
+  assert_refused(&from, changed, &left, "had other options");
+  changed = options;
+  changed.smooth_alpha = 0.7;
+  assert_refused(&from, changed, &left, "had other options");
+  changed = options;
+  changed.outlier_threshold = 5;
   assert_refused(&from, changed, &left, "had other options");
   changed = options;
   changed.choose = all_q8;
