@@ -2,6 +2,7 @@
  * that was not interrupted, or a sentence says why not. */
 #include "base/sha256.h"
 #include "calibrating.h"
+#include "gguf/write.h"
 #include "quant/private.h"
 
 #define SMALL "vectors/quant/f32.gguf" /* random weights, rows of 256 and 512 */
@@ -189,6 +190,53 @@ static void every_method_goes_on_to_the_same_bytes(void **state) {
   gguf_file_close(&small);
 }
 
+/* The same model with its vectors in half precision. */
+static gguf_file with_narrow_vectors(const gguf_file *from) {
+  bytes to = {0};
+  hb_sink sink = {&to, write_bytes};
+  hb_gguf_writer *w;
+  assert_int_equal(hb_gguf_writer_create(NULL, &sink, &w, NULL), HB_OK);
+  assert_int_equal(hb_gguf_writer_copy(w, from->gguf, NULL), HB_OK);
+  size_t count = hb_gguf_tensor_count(from->gguf);
+  for (size_t i = 0; i < count; i++) {
+    const hb_tensor *t = hb_gguf_tensor_at(from->gguf, i);
+    hb_type type = t->dim_count == 1 ? HB_TYPE_F16 : t->type;
+    assert_int_equal(hb_gguf_writer_add_tensor(w, t->name, type, t->dim_count, t->dims, NULL),
+                     HB_OK);
+  }
+  assert_int_equal(hb_gguf_writer_begin(w, NULL), HB_OK);
+  for (size_t i = 0; i < count; i++) {
+    const hb_tensor *t = hb_gguf_tensor_at(from->gguf, i);
+    uint16_t narrow[512];
+    const void *data = gguf_file_data(from, t);
+    size_t size = (size_t)t->bytes;
+    if (t->dim_count == 1) {
+      size = (size_t)t->dims[0] * sizeof *narrow;
+      assert_true(size <= sizeof narrow);
+      hb_traits(HB_TYPE_F16)->encode(data, narrow, (size_t)t->dims[0]);
+      data = narrow;
+    }
+    assert_int_equal(hb_gguf_writer_data(w, data, size, NULL), HB_OK);
+  }
+  assert_int_equal(hb_gguf_writer_finish(w, NULL), HB_OK);
+  hb_gguf_writer_destroy(w);
+  return gguf_file_of(to.data, to.size);
+}
+
+/* Norms that took scales in are rounded in the file: what comes behind reads those. */
+static void scales_in_rounded_norms_go_on_to_the_same_bytes(void **state) {
+  (void)state;
+  NEED_SHARED(TINY);
+  gguf_file from = gguf_file_shared(TINY), narrow = with_narrow_vectors(&from);
+  draw_tokens();
+  hb_quantize_options options = calibrated("q8_0", "smoothquant");
+  options.smooth_alpha = 0.5;
+  options.activations = "tensor";
+  assert_goes_on(&narrow, options, NULL);
+  gguf_file_close(&narrow);
+  gguf_file_close(&from);
+}
+
 static void what_is_cut_off_or_altered_is_made_anew(void **state) {
   (void)state;
   NEED_SHARED(TINY);
@@ -362,6 +410,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_interrupted_run_leaves_what_it_noted),
       cmocka_unit_test(every_method_goes_on_to_the_same_bytes),
+      cmocka_unit_test(scales_in_rounded_norms_go_on_to_the_same_bytes),
       cmocka_unit_test(what_is_cut_off_or_altered_is_made_anew),
       cmocka_unit_test(what_another_run_left_is_refused),
       cmocka_unit_test(altered_outliers_break_nothing),
