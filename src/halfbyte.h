@@ -647,7 +647,9 @@ typedef struct hb_quantize_report {
 typedef struct hb_quantize_options {
   const hb_allocator *allocator;
   const hb_parallel *parallel; /* results never depend on it */
-  const char *type;   /* of the matrices: a tensor type's name, or that of a mixture: q4_k_m ... */
+  /* Of the matrices: a tensor type's name, or that of a mixture: q4_k_m ...; NULL where the method
+   * names one. */
+  const char *type;
   const char *method; /* see below; NULL: "rtn", or with `importance` "imatrix" */
   /* Text to calibrate with, for methods that need it: [samples][length] tokens. */
   const hb_token *calibration;
@@ -659,6 +661,11 @@ typedef struct hb_quantize_options {
   const char *activations;
   double outliers; /* spqr, squeezellm: the part of each matrix's values that is kept in half
                       precision; 0: 0.01, 0.0045 */
+  /* rtn: what shares a scale: "tensor", "channel" (a row), "group" (of group_size columns; 0: 128)
+   * or "block". NULL: a block of the type, or a group if it has a size. For Q4_0, Q5_0 and Q8_0,
+   * which are symmetric, and Q4_1 and Q5_1, which have a zero point, too. */
+  const char *granularity;
+  uint32_t group_size;
   double outlier_threshold; /* llm.int8: how large an input is one of outliers; 0: 6 */
   double smooth_alpha; /* smoothquant: the part of the inputs' range that goes to the weights, to 1;
                           0: searched */
@@ -683,11 +690,18 @@ typedef struct hb_quantize_options {
  *   awq      scales the inputs that matter up, and their weights with them, before (Lin et al.,
  *            arXiv 2306.00978); "awq+gptq" and the like
  *   spqr     gptq with the values that would cost most kept beside the blocks (Dettmers et al.,
- * arXiv 2306.03078) channel  8 bits with one scale a row, as Q8_0 smoothquant  channel, with
- * inputs' outliers moved into the weights (Xiao et al., arXiv 2211.10438) llm.int8 channel, with
- * the columns of inputs of 6 and more kept in half precision (Dettmers et al., arXiv 2208.07339)
+ *            arXiv 2306.03078)
+ *   hqq      searches for scales and zero points without text (Badri and Shaji)
+ *   squeezellm  tables of levels for each row, the types TABLE4 and TABLE3 (Kim et al., arXiv
+ *            2306.07629)
+ *   channel  8 bits with one scale a row, as Q8_0
+ *   smoothquant  channel, with inputs' outliers moved into the weights (Xiao et al., arXiv
+ *            2211.10438)
+ *   llm.int8  channel, with the columns that are often large kept in half precision (Dettmers et
+ *            al., arXiv 2208.07339)
  *   zeroquant  rtn; like the two before, it lets the run round a row of inputs to int8 with one
  *            scale ("token"; Yao et al., arXiv 2206.01861)
+ *   nf4, fp4  rtn onto the types of these names
  *
  * The types NF4 and FP4 are those of QLoRA (arXiv 2305.14314), whose scales are quantized, too.
  * With them, tables, outliers, or activations other than "block", the file is one that only

@@ -37,7 +37,8 @@ typedef struct cli_options {
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
-  const char *activations, *tensor_rules;
+  const char *activations, *tensor_rules, *granularity;
+  uint32_t group_size;
   float outliers, outlier_threshold, smooth_alpha, bits_per_weight;
   bool allow_requantize, resume, ignore_eos, stats, list_tensors, list_keys, list_program, ids,
       special, no_bos, json, kernels, help;
@@ -68,13 +69,17 @@ typedef struct cli_options {
   X(RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                           \
     "go on with OUT.unfinished, which an interrupted run with the same arguments left")            \
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
-    "rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 zeroquant; a+b joins")  \
+    "how: rtn gptq awq+gptq ..; the methods stand above")                                          \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
     "a file with text to calibrate with, plain or .jsonl; may be repeated")                        \
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
     "int8 inputs with a scale a block, token, tensor or tensor-max (default: the method's)")       \
+  X(GRANULARITY, 0, "granularity", "WHAT", TEXT, granularity, 0, 0, NULL,                          \
+    "rtn: what shares a scale: tensor channel group block; q4_0 q5_0 q8_0, q4_1 q5_1")             \
+  X(GROUP_SIZE, 0, "group-size", "N", U32, group_size, 32, 1 << 16, NULL,                          \
+    "columns of a group (default 128)")                                                            \
   X(OUTLIERS, 0, "outliers", "PART", F32, outliers, 0, 0.5, "0",                                   \
     "spqr, squeezellm: the part of the values kept in half precision; 0: the usual")               \
   X(OUTLIER_THRESHOLD, 0, "outlier-threshold", "X", F32, outlier_threshold, 0.01, 1e9, "6",        \

@@ -1,6 +1,7 @@
 #include "calibration.h"
 #include "commands.h"
 #include "common.h"
+#include "compress/method.h"
 #include "model/recipe.h"
 #include "quant/quant.h"
 #include "report/report.h"
@@ -118,7 +119,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   const cli_calibration *calibration = &inputs->calibration;
   job j = {0};
   hb_quantize_options quantize_options = {.parallel = parallel,
-                                          .type = options->type ? options->type : "q4_k",
+                                          .type = options->type,
                                           .method = options->method,
                                           .calibration = calibration->tokens,
                                           .calibration_samples = calibration->samples,
@@ -127,6 +128,8 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .activations = options->activations,
                                           .outliers = (double)options->outliers,
                                           .journal = hb_output_journal(output),
+                                          .granularity = options->granularity,
+                                          .group_size = options->group_size,
                                           .outlier_threshold = (double)options->outlier_threshold,
                                           .smooth_alpha = (double)options->smooth_alpha,
                                           .context = &j,
@@ -143,6 +146,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
   hb_status status = HB_OK;
   if (cli_given(options, OPTION_BITS_PER_WEIGHT)) {
     quantize_options.choose = choose;
+    quantize_options.type = "q4_k"; /* of what the budget leaves as it is: nothing */
     status = choose_types(source, &quantize_options, options->bits_per_weight, &j, &error);
   }
   if (status == HB_OK) {
@@ -277,7 +281,13 @@ static int quantize(const cli_options *options) {
   hb_source source;
   hb_error error;
   hb_recipe recipe;
-  if (cli_given(options, OPTION_TYPE) == cli_given(options, OPTION_BITS_PER_WEIGHT)) {
+  hb_method method = {0};
+  if (options->method && hb_method_find(options->method, &method, &error) != HB_OK) {
+    cli_fail_error(&error);
+    return CLI_USAGE;
+  }
+  bool typed = cli_given(options, OPTION_TYPE) || method.type;
+  if (typed == cli_given(options, OPTION_BITS_PER_WEIGHT)) {
     cli_fail("quantize needs --type TYPE or --bits-per-weight N, and not both");
     return CLI_USAGE;
   }
@@ -303,6 +313,9 @@ const cli_command command_quantize = {
         "A matrix whose rows do not divide into the type's blocks falls back to a type that fits,\n"
         "and a line says so. With text to calibrate with, the model is quantized layer by layer,\n"
         "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
+        "Methods: rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 "
+        "zeroquant,\n"
+        "and nf4 fp4, which are rtn onto the types of these names; a+b joins two, as awq+gptq.\n"
         "With a budget of bits, it is measured what rounding each matrix costs, and those that it\n"
         "costs more get more bits.\n"
         "With -f it is measured on that text what quantizing cost, as compare does; with --report "
@@ -314,9 +327,10 @@ const cli_command command_quantize = {
     .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
              CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
              CLI_BIT(OUTLIERS) | CLI_BIT(OUTLIER_THRESHOLD) | CLI_BIT(SMOOTH_ALPHA) |
-             CLI_BIT(ACTIVATIONS) | CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) |
-             CLI_BIT(RESUME) | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) |
-             CLI_BIT(CONVENTION) | CLI_BIT(REPORT) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
+             CLI_BIT(ACTIVATIONS) | CLI_BIT(GRANULARITY) | CLI_BIT(GROUP_SIZE) |
+             CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) |
+             CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) |
+             CLI_BIT(REPORT) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

@@ -20,6 +20,7 @@ void hb_job_begin(hb_tensor_job *job, size_t index) {
   job->written = 0;
   job->squares = job->differences = 0;
   job->note = NULL;
+  job->range = NULL;
 }
 
 void hb_job_end(hb_tensor_job *job, size_t index) {
@@ -156,13 +157,14 @@ typedef struct strip {
 typedef struct application {
   const hb_method *method;
   hb_type type;
+  const hb_rtn_range *range;
   hb_outliers *outliers;
   const char **note;
 } application;
 
 static hb_status apply(void *context, const hb_matrix_job *m, hb_error *error) {
   const application *a = context;
-  return hb_method_apply(a->method, a->type, m, a->outliers, a->note, error);
+  return hb_method_apply(a->method, a->type, m, a->range, a->outliers, a->note, error);
 }
 
 hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
@@ -179,12 +181,24 @@ hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8
                      .blocks = blocks,
                      .importance = importance,
                      .gram = gram};
-  application a = {job->method, job->type, outliers, &job->note};
+  application a = {job->method, job->type, job->range, outliers, &job->note};
   if (m.coder) return hb_matrix_widened(&m, apply, &a, error);
   if (hb_type_is_private(job->type)) return apply(&a, &m, error);
   const hb_type_traits *traits = hb_traits(job->type);
   traits->encode(weights, blocks, (size_t)rows * cols);
   traits->decode(blocks, weights, (size_t)rows * cols);
+  return HB_OK;
+}
+
+/* Of all rows. */
+static hb_status find_range(hb_tensor_job *job, const strip *s, hb_rtn_range *range,
+                            hb_error *error) {
+  for (uint64_t at = 0; at < job->values; at += s->values) {
+    uint64_t left = job->values - at, count = left < s->values ? left : s->values;
+    HB_TRY(hb_job_read(job, at, count, s->original, error));
+    *range = hb_rtn_joined(*range, s->original, (size_t)count);
+  }
+  job->range = range;
   return HB_OK;
 }
 
@@ -214,9 +228,14 @@ hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const dou
   s.original = hb_allocate(allocator, s.values * sizeof(float));
   s.weights = hb_allocate(allocator, s.values * sizeof(float));
   s.blocks = hb_allocate(allocator, s.values * sizeof(float)); /* no type takes more */
-  hb_status status = s.original && s.weights && s.blocks
-                         ? quantize_strips(job, &s, importance, gram, error)
-                         : hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize rows");
+  hb_rtn_range range = {0, 0, 0};
+  hb_status status = HB_OK;
+  if (!s.original || !s.weights || !s.blocks)
+    status = hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize rows");
+  if (status == HB_OK && job->method->shares && job->method->granularity == HB_RTN_TENSOR)
+    status = find_range(job, &s, &range, error);
+  if (status == HB_OK) status = quantize_strips(job, &s, importance, gram, error);
+  job->range = NULL;
   hb_release(allocator, s.original, s.values * sizeof(float));
   hb_release(allocator, s.weights, s.values * sizeof(float));
   hb_release(allocator, s.blocks, s.values * sizeof(float));

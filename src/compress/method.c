@@ -4,6 +4,7 @@
 #include "compress/hqq.h"
 #include "compress/spqr.h"
 #include "compress/tables.h"
+#include "quant/quant.h"
 
 static const struct {
   const char *name;
@@ -14,7 +15,10 @@ static const struct {
 #undef HB_ASSIGNMENT_ROW
 };
 
-enum { ASSIGNMENTS = sizeof assignments / sizeof *assignments };
+enum {
+  ASSIGNMENTS = sizeof assignments / sizeof *assignments,
+  USUAL_GROUP = 128 /* columns that share a scale */
+};
 
 static const struct {
   const char *name;
@@ -28,6 +32,8 @@ static const struct {
       .outlier_columns = true,
       .activations = HB_ACTIVATIONS_TOKEN}},
     {"zeroquant", {.assignment = HB_ASSIGN_ROUND, .activations = HB_ACTIVATIONS_TOKEN}},
+    {"nf4", {.assignment = HB_ASSIGN_ROUND, .type = "nf4"}},
+    {"fp4", {.assignment = HB_ASSIGN_ROUND, .type = "fp4"}},
 };
 
 static void add(const hb_method *part, hb_method *out) {
@@ -36,6 +42,7 @@ static void add(const hb_method *part, hb_method *out) {
   out->smooth |= part->smooth;
   out->outlier_columns |= part->outlier_columns;
   if (part->activations != HB_ACTIVATIONS_BLOCK) out->activations = part->activations;
+  if (part->type) out->type = part->type;
 }
 
 static bool set_part(hb_string part, hb_method *out) {
@@ -84,6 +91,28 @@ hb_status hb_method_set_activations(hb_method *method, const char *name, hb_erro
     }
   return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                  "activations are block, token, tensor or tensor-max, not %s", name);
+}
+
+hb_status hb_method_set_granularity(hb_method *method, const char *name, uint32_t group,
+                                    hb_error *error) {
+  static const char *const names[] = {"tensor", "channel", "group", "block"};
+  const char *wanted = name ? name : "group";
+  method->shares = name || group > 0;
+  if (!method->shares) return HB_OK;
+  if (method->assignment != HB_ASSIGN_ROUND)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "a scale for a %s is what rtn can do; this method chooses its scales for blocks",
+                   wanted);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strcmp(wanted, names[i]) != 0) continue;
+    method->granularity = (hb_rtn_granularity)i;
+    method->group = group > 0 ? group : USUAL_GROUP;
+    if (group == 0 || method->granularity == HB_RTN_GROUP) return HB_OK;
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "groups of %u columns and a scale for a %s",
+                   (uint64_t)group, wanted);
+  }
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                 "a tensor, channel, group or block shares a scale, not a %s", name);
 }
 
 bool hb_method_wants_gram(const hb_method *method) {
@@ -139,7 +168,44 @@ static bool is_table(hb_type type) {
   return type == HB_TYPE_TABLE4 || type == HB_TYPE_TABLE3;
 }
 
+/* How rtn rounds to a type; false if its scales cannot be shared. */
+static bool find_grid(hb_type type, hb_rtn_options *out) {
+  static const struct {
+    hb_type type;
+    hb_rtn_options options;
+  } grids[] = {
+      {HB_TYPE_Q4_0, {.bits = 4, .symmetric = true}}, {HB_TYPE_Q4_1, {.bits = 4}},
+      {HB_TYPE_Q5_0, {.bits = 5, .symmetric = true}}, {HB_TYPE_Q5_1, {.bits = 5}},
+      {HB_TYPE_Q8_0, {.bits = 8, .symmetric = true}},
+  };
+  for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
+    if (grids[i].type != type) continue;
+    *out = grids[i].options;
+    return true;
+  }
+  return false;
+}
+
+static hb_status rtn(const hb_method *method, hb_type type, const hb_matrix_job *job,
+                     const hb_rtn_range *range, hb_error *error) {
+  hb_rtn_options options;
+  if (!method->shares || !find_grid(type, &options)) return hb_matrix_round(job, error);
+  options.granularity = method->granularity;
+  options.group = method->group;
+  options.range = range;
+  return hb_matrix_rtn(job, &options, error);
+}
+
+bool hb_method_divides(const hb_method *method, hb_type type, uint64_t cols) {
+  hb_rtn_options options;
+  if (!method->shares || method->granularity != HB_RTN_GROUP) return true;
+  if (!find_grid(type, &options)) return true;
+  return method->group % hb_traits(type)->block_values == 0 && cols % method->group == 0;
+}
+
 bool hb_method_writes(const hb_method *method, hb_type type) {
+  hb_rtn_options options;
+  if (method->shares && !find_grid(type, &options)) return false;
   return is_table(type) == (method->assignment == HB_ASSIGN_TABLES);
 }
 
@@ -155,9 +221,10 @@ static hb_status tables(hb_type type, const hb_matrix_job *job, hb_outliers *out
 }
 
 hb_status hb_method_apply(const hb_method *method, hb_type type, const hb_matrix_job *job,
-                          hb_outliers *outliers, const char **note, hb_error *error) {
+                          const hb_rtn_range *range, hb_outliers *outliers, const char **note,
+                          hb_error *error) {
   switch (method->assignment) {
-  case HB_ASSIGN_ROUND: return hb_matrix_round(job, error);
+  case HB_ASSIGN_ROUND: return rtn(method, type, job, range, error);
   case HB_ASSIGN_FIT: return hb_matrix_fit(job, error);
   case HB_ASSIGN_GPTQ: return gptq(job, note, error);
   case HB_ASSIGN_CHANNEL: return hb_matrix_channel(job, outliers, error);

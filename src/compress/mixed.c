@@ -94,7 +94,7 @@ static hb_status check(const hb_source *source, const hb_quantize_options *o, do
   hb_method method;
   HB_TRY(hb_method_find(o->method ? o->method : "rtn", &method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
-  if (hb_method_outliers(&method) > 0 || method.outlier_columns ||
+  if (hb_method_outliers(&method) > 0 || method.type || method.outlier_columns ||
       method.assignment == HB_ASSIGN_CHANNEL)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "method %s has a size of its own, which a budget cannot choose", o->method);

@@ -71,6 +71,11 @@ static hb_status choose(const hb_plan *plan, const hb_source *source, const hb_q
                    "tensor %S: values cannot be rounded to %s by this method", t->name,
                    hb_traits(p->chosen) ? hb_type_name(p->chosen) : "an unknown type");
   p->type = hb_type_fitting(p->chosen, t->dims[0]);
+  if (p->type != t->type && !hb_method_divides(rules->method, p->type, t->dims[0]))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "tensor %S: rows of %u values do not divide into groups of %u, or these not "
+                   "into blocks of %s",
+                   t->name, t->dims[0], (uint64_t)rules->method->group, hb_type_name(p->type));
   if (p->type != t->type && !hb_traits(t->type)->decode)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
                    "tensor %S has the type %s, which cannot be converted", t->name,

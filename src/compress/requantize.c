@@ -65,13 +65,26 @@ static hb_status check_importance(const hb_source *source, const hb_quantize_opt
   return hb_imatrix_check(o->importance->gguf, source->gguf, error);
 }
 
+/* What method and options say of the type must not contradict. */
+static hb_status check_type(const char *name, const hb_method *method, const char *type,
+                            const hb_recipe *recipe, hb_error *error) {
+  hb_type own;
+  if (!method->type || hb_type_from_name(hb_string_of(method->type), &own) != HB_OK) return HB_OK;
+  if (recipe->type == own) return HB_OK;
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s means the type %s, not %s", name,
+                 hb_type_name(own), type);
+}
+
 static hb_status check_options(const hb_source *source, const hb_quantize_options *o,
                                hb_recipe *recipe, hb_method *method, hb_error *error) {
-  if (!o->type) return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "no type to quantize to");
-  HB_TRY(hb_recipe_find(o->type, recipe, error));
   const char *standard = o->importance ? "imatrix" : "rtn";
   const char *name = o->method ? o->method : standard;
   HB_TRY(hb_method_find(name, method, error));
+  if (!o->type && !method->type)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "no type to quantize to");
+  HB_TRY(hb_recipe_find(o->type ? o->type : method->type, recipe, error));
+  HB_TRY(check_type(name, method, o->type, recipe, error));
+  HB_TRY(hb_method_set_granularity(method, o->granularity, o->group_size, error));
   if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
   if (o->importance) HB_TRY(check_importance(source, o, name, method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));

@@ -26,6 +26,7 @@ typedef struct hb_tensor_job {
   uint64_t written;            /* values */
   double squares, differences; /* sums over what was written */
   const char *note;            /* for the report, or NULL */
+  const hb_rtn_range *range;   /* of it, where one scale is for all and it is done in strips */
 
   uint64_t done; /* bytes of all tensors before it, for the progress */
 

@@ -95,6 +95,8 @@ static hb_status describe(const hb_tensor_job *job, const hb_plan_rules *rules, 
   add_text(&options, HB_VERSION); /* another may come to other results */
   add_text(&options, o->method);
   add_text(&options, o->activations);
+  add_text(&options, o->granularity);
+  add_number(&options, o->group_size);
   hb_sha256_update(&options, &o->outlier_threshold, sizeof o->outlier_threshold);
   hb_sha256_update(&options, &o->smooth_alpha, sizeof o->smooth_alpha);
   HB_TRY(add_header(&options, job, rules, error));

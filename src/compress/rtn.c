@@ -6,24 +6,22 @@
 
 /* ---- Ranges and grids ---- */
 
-typedef struct range {
-  float low, high; /* low <= 0 <= high */
-  float extreme;   /* the first value of largest magnitude */
-} range;
-
 static float magnitude(float x) {
   return x < 0 ? -x : x;
 }
 
-static range joined(range a, range b) {
-  return (range){b.low < a.low ? b.low : a.low, b.high > a.high ? b.high : a.high,
-                 magnitude(b.extreme) > magnitude(a.extreme) ? b.extreme : a.extreme};
+static hb_rtn_range joined(hb_rtn_range a, hb_rtn_range b) {
+  return (hb_rtn_range){b.low < a.low ? b.low : a.low, b.high > a.high ? b.high : a.high,
+                        magnitude(b.extreme) > magnitude(a.extreme) ? b.extreme : a.extreme};
 }
 
-static range range_of(const float *x, uint32_t count) {
-  range r = {0, 0, 0};
-  for (uint32_t i = 0; i < count; i++) r = joined(r, (range){x[i], x[i], x[i]});
+hb_rtn_range hb_rtn_joined(hb_rtn_range r, const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) r = joined(r, (hb_rtn_range){x[i], x[i], x[i]});
   return r;
+}
+
+static hb_rtn_range range_of(const float *x, uint32_t count) {
+  return hb_rtn_joined((hb_rtn_range){0, 0, 0}, x, count);
 }
 
 /* What the blocks of a group share. */
@@ -34,7 +32,7 @@ typedef struct rtn_grid {
 } rtn_grid;
 
 /* The scale is found in double, so that no rounding but that to f16 decides about codes. */
-static rtn_grid symmetric_grid(const hb_coder *c, uint32_t bits, range r, double share) {
+static rtn_grid symmetric_grid(const hb_coder *c, uint32_t bits, hb_rtn_range r, double share) {
   int half = 1 << (bits - 1), least = bits == 8 ? -127 : -half;
   double extreme = r.extreme != 0 ? (double)r.extreme : 1;
   rtn_grid g = {.least = (uint8_t)(least - c->first), .most = (uint8_t)(half - 1 - c->first)};
@@ -44,7 +42,7 @@ static rtn_grid symmetric_grid(const hb_coder *c, uint32_t bits, range r, double
   return g;
 }
 
-static rtn_grid asymmetric_grid(uint32_t bits, range r, double share) {
+static rtn_grid asymmetric_grid(uint32_t bits, hb_rtn_range r, double share) {
   uint32_t most = (1u << bits) - 1;
   double low = r.low, high = r.high;
   rtn_grid g = {.least = 0, .most = (uint8_t)most};
@@ -65,14 +63,14 @@ static rtn_grid asymmetric_grid(uint32_t bits, range r, double share) {
 typedef struct rtn_job {
   const hb_matrix_job *matrix;
   const hb_rtn_options *options;
-  uint32_t group;  /* columns that share a grid */
-  rtn_grid shared; /* of the tensor */
-  range *ranges;   /* [rows] */
-  double *errors;  /* [rows] */
+  uint32_t group;       /* columns that share a grid */
+  rtn_grid shared;      /* of the tensor */
+  hb_rtn_range *ranges; /* [rows] */
+  double *errors;       /* [rows] */
 } rtn_job;
 
 /* `share` of the range is covered. */
-static rtn_grid grid_of(const rtn_job *j, range r, double share) {
+static rtn_grid grid_of(const rtn_job *j, hb_rtn_range r, double share) {
   const hb_rtn_options *o = j->options;
   return o->symmetric ? symmetric_grid(j->matrix->coder, o->bits, r, share)
                       : asymmetric_grid(o->bits, r, share);
@@ -95,7 +93,7 @@ static double error_of(const hb_matrix_job *m, const rtn_grid *g, const float *x
 }
 
 static rtn_grid best_grid(const rtn_job *j, const float *x, uint32_t column, uint32_t count) {
-  range r = range_of(x, count);
+  hb_rtn_range r = range_of(x, count);
   rtn_grid best = grid_of(j, r, 1);
   if (j->options->most_shrink == 0) return best;
   double least = error_of(j->matrix, &best, x, column, count);
@@ -164,9 +162,10 @@ static double error_of_tensor(rtn_job *j) {
 }
 
 static void find_shared_grid(rtn_job *j) {
-  range r = {0, 0, 0};
+  hb_rtn_range r = {0, 0, 0};
   hb_divide(j->matrix->parallel, j->matrix->rows, find_ranges, j);
   for (uint32_t row = 0; row < j->matrix->rows; row++) r = joined(r, j->ranges[row]);
+  if (j->options->range) r = *j->options->range;
   rtn_grid best = j->shared = grid_of(j, r, 1);
   double least = j->options->most_shrink > 0 ? error_of_tensor(j) : 0;
   for (uint32_t percent = 1; percent <= j->options->most_shrink; percent++) {
@@ -221,7 +220,7 @@ static hb_status check(const hb_matrix_job *m, const hb_rtn_options *o, hb_error
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "groups of %u columns: a multiple of %u that divides %u is needed",
                    (uint64_t)o->group, (uint64_t)m->coder->values, (uint64_t)m->cols);
-  if (o->most_shrink > 99)
+  if (o->most_shrink > 99 || (o->range && o->most_shrink > 0))
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "a range cannot shrink by %u percent",
                    (uint64_t)o->most_shrink);
   return HB_OK;

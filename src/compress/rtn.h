@@ -20,6 +20,15 @@ typedef enum hb_rtn_granularity {
   HB_RTN_BLOCK    /* a grid for each block of the type */
 } hb_rtn_granularity;
 
+/* What values lie in, from 0, 0, 0 on. */
+typedef struct hb_rtn_range {
+  float low, high; /* low <= 0 <= high */
+  float extreme;   /* the first value of largest magnitude */
+} hb_rtn_range;
+
+/* A range that has the values, too, which come behind those in it. */
+hb_rtn_range hb_rtn_joined(hb_rtn_range range, const float *values, size_t count);
+
 typedef struct hb_rtn_options {
   uint32_t bits; /* 2 .. 8, asymmetric 2 .. 5 */
   bool symmetric;
@@ -28,6 +37,9 @@ typedef struct hb_rtn_options {
   /* Tries ranges smaller by up to this many percent, below 100, and takes the one with the least
    * sum of importance * (x - value)^2. 0: the range that no value exceeds. */
   uint32_t most_shrink;
+  /* HB_RTN_TENSOR: of the whole tensor, where the job has a part of its rows; NULL: the job's.
+   * most_shrink is 0 then. */
+  const hb_rtn_range *range;
 } hb_rtn_options;
 
 /* The type that holds the result: Q4_0 Q5_0 Q8_0, or Q4_1 Q5_1. HB_ARGUMENT for other bits;

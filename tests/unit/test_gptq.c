@@ -376,7 +376,7 @@ static void a_method_notes_what_it_could_not_compensate(void **state) {
       hb_outliers outliers = {.starts = starts, .columns = columns, .values = values, .count = 2};
       assert_int_equal(hb_method_find(names[n], &method, NULL), HB_OK);
       assert_int_equal(
-          hb_method_apply(&method, HB_TYPE_F32, &job, n == 1 ? &outliers : NULL, &note, NULL),
+          hb_method_apply(&method, HB_TYPE_F32, &job, NULL, n == 1 ? &outliers : NULL, &note, NULL),
           HB_OK);
       assert_int_equal(note == NULL, sound);
       fixture_release(&f);

@@ -111,7 +111,7 @@ static void groups_of_zeros_stay_zeros(void **state) {
     for (int symmetric = bits <= 5 ? 0 : 1; symmetric < 2; symmetric++)
       for (int g = HB_RTN_TENSOR; g <= HB_RTN_BLOCK; g++) {
         memset(&m, 0, sizeof m);
-        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 5};
+        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 5, NULL};
         round_matrix(&m, &o, ROWS, COLS);
         for (int i = 0; i < ROWS * COLS; i++) assert_true(m.weights[i] == zeros[i]);
       }
@@ -155,7 +155,7 @@ static void every_variant_is_what_a_slow_second_one_gives(void **state) {
   for (uint32_t bits = 2; bits <= 8; bits++)
     for (int symmetric = bits <= 5 ? 0 : 1; symmetric < 2; symmetric++)
       for (int g = HB_RTN_TENSOR; g <= HB_RTN_BLOCK; g++) {
-        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 0};
+        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 0, NULL};
         fill(&m, bits * 10 + (uint32_t)g);
         for (size_t at = 0; at < ROWS * COLS; at += groups[g])
           slow_round(m.weights + at, groups[g], bits, symmetric, expected + at);
@@ -189,7 +189,7 @@ static void smaller_groups_and_more_bits_lose_less(void **state) {
       double errors[4];
       for (int g = HB_RTN_TENSOR; g <= HB_RTN_BLOCK; g++) {
         m = original;
-        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 0};
+        hb_rtn_options o = {bits, symmetric, (hb_rtn_granularity)g, 64, 0, NULL};
         round_matrix(&m, &o, ROWS, COLS);
         errors[g] = squared_error(&m, original.weights, NULL);
         if (bits == 2) continue;
@@ -209,12 +209,12 @@ static void a_symmetric_block_of_4_bits_is_plain_q4_0(void **state) {
   static uint8_t expected[sizeof m.blocks];
   fill(&m, 22);
   hb_traits(HB_TYPE_Q8_0)->encode(m.weights, expected, ROWS * COLS / 32);
-  round_matrix(&m, &(hb_rtn_options){8, true, HB_RTN_BLOCK, 0, 0}, ROWS, COLS);
+  round_matrix(&m, &(hb_rtn_options){8, true, HB_RTN_BLOCK, 0, 0, NULL}, ROWS, COLS);
   for (size_t b = 0; b < ROWS * COLS / 32; b++)
     assert_int_equal(hb_load_u16(m.blocks + 34 * b), hb_load_u16(expected + 34 * b));
   fill(&m, 22);
   hb_traits(HB_TYPE_Q4_0)->encode(m.weights, expected, ROWS * COLS / 32);
-  round_matrix(&m, &(hb_rtn_options){4, true, HB_RTN_BLOCK, 0, 0}, ROWS, COLS);
+  round_matrix(&m, &(hb_rtn_options){4, true, HB_RTN_BLOCK, 0, 0, NULL}, ROWS, COLS);
   for (size_t b = 0; b < ROWS * COLS / 32; b++)
     assert_int_equal(hb_load_u16(m.blocks + 18 * b), hb_load_u16(expected + 18 * b));
 }
@@ -228,7 +228,7 @@ static void a_smaller_range_is_taken_where_it_loses_less(void **state) {
   for (int i = 0; i < COLS; i++) importance[i] = i == 9 ? 1e-3f : 1;
   for (int g = HB_RTN_TENSOR; g <= HB_RTN_BLOCK; g++)
     for (int symmetric = 0; symmetric < 2; symmetric++) {
-      hb_rtn_options o = {2, symmetric, (hb_rtn_granularity)g, 64, 0};
+      hb_rtn_options o = {2, symmetric, (hb_rtn_granularity)g, 64, 0, NULL};
       plain = searched = directed = original;
       round_matrix(&plain, &o, ROWS, COLS);
       o.most_shrink = 80;
@@ -254,7 +254,7 @@ static void threads_do_not_matter(void **state) {
   uint32_t threads = 3;
   hb_parallel parallel = {.context = &threads, .threads = threads, .run = run_in_turn};
   for (int g = HB_RTN_TENSOR; g <= HB_RTN_BLOCK; g++) {
-    hb_rtn_options o = {3, false, (hb_rtn_granularity)g, 128, 30};
+    hb_rtn_options o = {3, false, (hb_rtn_granularity)g, 128, 30, NULL};
     fill(&alone, 24);
     shared = alone;
     round_matrix(&alone, &o, ROWS, COLS);
@@ -274,7 +274,8 @@ static void huge_and_tiny_values_leave_finite_blocks(void **state) {
       for (uint32_t most = 0; most < 100; most += 99) {
         uint64_t seed = 25;
         for (int i = 0; i < ROWS * COLS; i++) m.weights[i] = sizes[s] * random_unit(&seed);
-        round_matrix(&m, &(hb_rtn_options){4, symmetric, HB_RTN_CHANNEL, 0, most}, ROWS, COLS);
+        round_matrix(&m, &(hb_rtn_options){4, symmetric, HB_RTN_CHANNEL, 0, most, NULL}, ROWS,
+                     COLS);
         for (int i = 0; i < ROWS * COLS; i++) assert_true(isfinite(m.weights[i]));
       }
 }
@@ -301,13 +302,13 @@ static void what_cannot_be_had_is_refused_by_name(void **state) {
                  "no type of GGUF holds 6 bits with a zero point; 5 are the most");
   assert_refused(&(hb_rtn_options){.bits = 4}, HB_TYPE_Q4_0, HB_ARGUMENT,
                  "4 bits are held by Q4_1, not by Q4_0");
-  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 0, 0}, HB_TYPE_Q4_1, HB_ARGUMENT,
+  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 0, 0, NULL}, HB_TYPE_Q4_1, HB_ARGUMENT,
                  "groups of 0 columns: a multiple of 32 that divides 256 is needed");
-  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 48, 0}, HB_TYPE_Q4_1, HB_ARGUMENT,
+  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 48, 0, NULL}, HB_TYPE_Q4_1, HB_ARGUMENT,
                  "groups of 48 columns: a multiple of 32 that divides 256 is needed");
-  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 96, 0}, HB_TYPE_Q4_1, HB_ARGUMENT,
+  assert_refused(&(hb_rtn_options){4, false, HB_RTN_GROUP, 96, 0, NULL}, HB_TYPE_Q4_1, HB_ARGUMENT,
                  "groups of 96 columns: a multiple of 32 that divides 256 is needed");
-  assert_refused(&(hb_rtn_options){4, false, HB_RTN_BLOCK, 0, 100}, HB_TYPE_Q4_1, HB_ARGUMENT,
+  assert_refused(&(hb_rtn_options){4, false, HB_RTN_BLOCK, 0, 100, NULL}, HB_TYPE_Q4_1, HB_ARGUMENT,
                  "a range cannot shrink by 100 percent");
 }
 
