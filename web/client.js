@@ -65,6 +65,8 @@ export class Client {
 
   /** @param {any} message */
   #receive(message) {
+    // A late answer would let go of a worker whose end is waited for.
+    if (this.#ended) return;
     switch (message.type) {
       case 'result':
         this.#settle(message.id)?.resolve(message.value);

@@ -150,14 +150,14 @@ export { capabilities } from './variants.js';
  * @returns {Promise<Model>}
  */
 export async function load(source, options = {}) {
-  if (options.quantize !== undefined) return loadInFew(source, options);
+  if (options.quantize !== undefined) return quantizeAndLoad(source, options);
   const { client, value } = await start('load', source, options);
   adviseIsolation(value.threadsReason);
   return new Model(client, value);
 }
 
 /** Quantizes before. @param {ModelSource | ModelSource[]} source @param {LoadOptions} options */
-async function loadInFew(source, options) {
+async function quantizeAndLoad(source, options) {
   const args = { options: engineOptions(options) };
   const { loaded, quantization, notKept } = await loadQuantized(
     source,

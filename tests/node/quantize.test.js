@@ -91,6 +91,19 @@ describe('quantize', needsNative, () => {
       assert.deepEqual(await bytesOf(blob), await nativeFile(place.model, place.folder, ...flags));
     });
 
+    test('with an importance file, be it a path or a Blob', async () => {
+      const imatrix = join(place.folder, 'importance.gguf');
+      await native('calibrate', '-o', imatrix, ...calibrationFlags(), place.model);
+      const flags = ['--type', 'q4_0', '--imatrix', imatrix];
+      const expected = await nativeFile(place.model, place.folder, ...flags);
+      const { blob, method } = await quantize(place.model, { type: 'q4_0', imatrix });
+      assert.equal(method, 'imatrix');
+      assert.deepEqual(await bytesOf(blob), expected);
+      const [model, file] = [place.bytes, await readFile(imatrix)].map((each) => new Blob([each]));
+      const other = await quantize(model, { type: 'q4_0', imatrix: file });
+      assert.deepEqual(await bytesOf(other.blob), expected);
+    });
+
     test('with one thread and with three', async () => {
       const options = { type: 'q4_0', ...CALIBRATED };
       const one = await quantize(place.model, { ...options, threads: 1 });

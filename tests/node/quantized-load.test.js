@@ -117,6 +117,23 @@ describe('load with quantize', needsNative, () => {
     assert.deepEqual(await readdir(join(place.folder, 'cache')), []);
   });
 
+  test('does without a cache where there can be none, and says why', async () => {
+    const expected = await natively('--type', 'q4_0');
+    const { HALFBYTE_CACHE } = process.env;
+    process.env.HALFBYTE_CACHE = join(place.model, 'below-a-file');
+    try {
+      const { logits, info } = await loaded(server.url, { quantize: 'q4_0' });
+      assert.deepEqual(logits, expected);
+      assert.match(info.notKept, /HALFBYTE_CACHE/);
+      await assert.rejects(loaded(server.url, { quantize: 'q4_0', cache: true }), {
+        code: 'IO',
+        message: /HALFBYTE_CACHE/,
+      });
+    } finally {
+      process.env.HALFBYTE_CACHE = HALFBYTE_CACHE;
+    }
+  });
+
   test('makes anew what was damaged in the cache', async () => {
     const { logits: expected } = await loaded(place.model, { quantize: 'q4_0' });
     const folder = join(place.folder, 'cache');
