@@ -22,9 +22,8 @@ void hb_wasm_report(const hb_tensor *tensor, hb_type type, double bytes, double 
 IMPORT("progress") void hb_wasm_progress(double done, double total);
 
 const hb_allocator *hb_wasm_allocator(void);
-hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
-                           const char *method, const char *activations, double outliers,
-                           double outlier_threshold, double smooth_alpha, double bits,
+int hb_wasm_set_option(const char *name, const char *text, double number);
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, double bits,
                            const hb_token *calibration, uint32_t samples, uint32_t length,
                            const hb_parallel *parallel, hb_error *error);
 
@@ -50,6 +49,32 @@ static hb_status write_bytes(void *context, const void *bytes, size_t count, hb_
   return hb_fail(error, HB_IO, HB_NO_OFFSET, "the result could not be written");
 }
 
+/* ---- Options ---- */
+
+/* Those of hb_quantize_options that are texts or numbers. */
+#define TEXT_OPTIONS(X) X(type) X(method) X(activations) X(granularity)
+#define NUMBER_OPTIONS(X) X(outliers) X(outlier_threshold) X(smooth_alpha) X(group_size)
+
+static hb_quantize_options options;
+
+/* Sets the option of that name: to a text, which is not copied, or to a number. Returns 0 if there
+ * is no such option. */
+int hb_wasm_set_option(const char *name, const char *text, double number) {
+#define SET_TEXT(option)                                                                           \
+  if (strcmp(name, #option) == 0) {                                                                \
+    options.option = text;                                                                         \
+    return 1;                                                                                      \
+  }
+#define SET_NUMBER(option)                                                                         \
+  if (strcmp(name, #option) == 0) {                                                                \
+    options.option = number;                                                                       \
+    return 1;                                                                                      \
+  }
+  TEXT_OPTIONS(SET_TEXT)
+  NUMBER_OPTIONS(SET_NUMBER)
+  return 0;
+}
+
 /* ---- Quantizing ---- */
 
 static hb_type choose(void *context, const hb_tensor *tensor, hb_type type) {
@@ -69,13 +94,12 @@ static int advance(void *context, uint64_t done, uint64_t total) {
 }
 
 /* Tells JavaScript the types that fit into the budget, which then chooses them. */
-static hb_status choose_types(const hb_source *source, const hb_quantize_options *options,
-                              double bits, hb_error *error) {
-  const hb_allocator *allocator = options->allocator;
+static hb_status choose_types(const hb_source *source, double bits, hb_error *error) {
+  const hb_allocator *allocator = options.allocator;
   size_t count = hb_gguf_tensor_count(source->gguf);
   hb_budget_choice *chosen = hb_allocate(allocator, (uint64_t)count * sizeof *chosen);
   if (!chosen) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a budget");
-  hb_status status = hb_budget_choose(source, options, bits, chosen, error);
+  hb_status status = hb_budget_choose(source, &options, bits, chosen, error);
   for (size_t i = 0; status == HB_OK && i < count; i++)
     if (chosen[i].bytes > 0)
       hb_wasm_budget(hb_gguf_tensor_at(source->gguf, i), chosen[i].type, (double)chosen[i].bytes,
@@ -84,30 +108,23 @@ static hb_status choose_types(const hb_source *source, const hb_quantize_options
   return status;
 }
 
-/* hb_quantize, of files whose headers were read; `bits` other than 0 is a budget. */
-hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const char *type,
-                           const char *method, const char *activations, double outliers,
-                           double outlier_threshold, double smooth_alpha, double bits,
+/* hb_quantize, with the options that were set, of files whose headers were read; `bits` other than
+ * 0 is a budget. */
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, double bits,
                            const hb_token *calibration, uint32_t samples, uint32_t length,
                            const hb_parallel *parallel, hb_error *error) {
   origin files = {0}, behind = {hb_gguf_shard_count(gguf)};
   hb_source source = {gguf, &files, read_bytes}, second = {importance, &behind, read_bytes};
-  hb_quantize_options options = {.allocator = hb_wasm_allocator(),
-                                 .parallel = parallel,
-                                 .type = type,
-                                 .method = method,
-                                 .calibration = calibration,
-                                 .calibration_samples = samples,
-                                 .calibration_length = length,
-                                 .importance = importance ? &second : NULL,
-                                 .activations = activations,
-                                 .outliers = outliers,
-                                 .outlier_threshold = outlier_threshold,
-                                 .smooth_alpha = smooth_alpha,
-                                 .choose = choose,
-                                 .report = report,
-                                 .progress = advance};
   hb_sink sink = {NULL, write_bytes};
-  if (bits > 0) HB_TRY(choose_types(&source, &options, bits, error));
+  options.allocator = hb_wasm_allocator();
+  options.parallel = parallel;
+  options.calibration = calibration;
+  options.calibration_samples = samples;
+  options.calibration_length = length;
+  options.importance = importance ? &second : NULL;
+  options.choose = choose;
+  options.report = report;
+  options.progress = advance;
+  if (bits > 0) HB_TRY(choose_types(&source, bits, error));
   return hb_quantize(&source, &options, &sink, error);
 }

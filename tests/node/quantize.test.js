@@ -42,6 +42,9 @@ describe('quantize', needsNative, () => {
       { type: 'q4_0' },
       { type: 'Q8_0' },
       { type: 'nf4' },
+      { method: 'fp4' },
+      { type: 'q8_0', granularity: 'channel' },
+      { type: 'q4_0', groupSize: 64 },
       { type: 'q4_1', method: 'hqq' },
       { type: 'q5_0', tensors: 'attn_v=q8_0,ffn_*.weight=q4_1' },
     ])
@@ -146,6 +149,19 @@ describe('quantize', needsNative, () => {
         assert.equal(server.requests(), 0);
         assert.deepEqual(await made(server.url, { cache: false }), expected);
         assert.equal((await cache.list()).length, 1);
+      } finally {
+        await server.close();
+      }
+    });
+
+    test('a URL that gives a damaged file at first', async () => {
+      const server = await serveFaulty(place.bytes);
+      try {
+        server.fault = (_, number) => (number === 0 ? { flip: 2 } : undefined);
+        assert.deepEqual(await made(server.url), expected);
+        await cache.clear();
+        server.fault = () => ({ flip: 2 });
+        await assert.rejects(made(server.url), { code: 'FORMAT' });
       } finally {
         await server.close();
       }

@@ -68,6 +68,7 @@ export const COMMANDS = {
     takes: [
       ...['quantized-type', 'bits-per-weight', 'tensor', 'method', 'calibration', 'imatrix'],
       ...['calibration-samples', 'calibration-length', 'calibration-seed', 'activations'],
+      ...['granularity', 'group-size'],
       ...['outliers', 'outlier-threshold', 'smooth-alpha', 'allow-requantize', 'threads'],
     ],
     operand: 'IN OUT',
@@ -253,6 +254,8 @@ async function quantizeFile(values, from, to) {
     length: values['calibration-length'],
     seed: values['calibration-seed'],
     activations: values.activations,
+    granularity: values.granularity,
+    groupSize: values['group-size'],
     outliers: values.outliers,
     outlierThreshold: values['outlier-threshold'],
     smoothAlpha: values['smooth-alpha'],

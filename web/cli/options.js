@@ -183,7 +183,7 @@ export const OPTIONS = {
   method: {
     type: 'string',
     argument: 'M',
-    help: 'rtn, imatrix, gptq, awq, spqr, hqq, squeezellm ..; a+b joins',
+    help: 'how: rtn imatrix gptq awq spqr hqq squeezellm smoothquant llm.int8 nf4 ..; a+b joins',
   },
   calibration: {
     type: 'string',
@@ -221,6 +221,18 @@ export const OPTIONS = {
     argument: 'PART',
     help: 'spqr, squeezellm: the part of the values kept in half precision',
     parse: real,
+  },
+  granularity: {
+    type: 'string',
+    argument: 'WHAT',
+    help: 'rtn: what shares a scale: tensor, channel, group or block (q4_0 q5_0 q8_0 q4_1 q5_1)',
+    parse: choice('tensor', 'channel', 'group', 'block'),
+  },
+  'group-size': {
+    type: 'string',
+    argument: 'N',
+    help: 'columns of a group (default 128)',
+    parse: whole,
   },
   'outlier-threshold': {
     type: 'string',

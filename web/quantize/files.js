@@ -17,30 +17,6 @@ import { TemporaryFiles } from './temporary.js';
 /** @import { QuantizeMachine } from './machine.js' */
 /** @import { SyncFile } from './window.js' */
 
-/**
- * A file whose failures are IoErrors.
- * @param {string} name
- * @param {number} size
- * @param {SyncFile['read']} read
- * @returns {SyncFile}
- */
-function named(name, size, read) {
-  return {
-    size,
-    read: (offset, into) => {
-      try {
-        return read(offset, into);
-      } catch (cause) {
-        const { message } = /** @type {Error} */ (cause);
-        throw new IoError(`${name} could not be read at byte ${offset}: ${message}`, {
-          cause,
-          offset,
-        });
-      }
-    },
-  };
-}
-
 const PIECE = 1 << 20; // bytes that are fetched at a time
 
 /**
@@ -90,6 +66,14 @@ export class Files {
     }
     this.#machine.addFile(file ?? (await this.#fetch(source, gguf, onHeader)));
     this.#index++;
+  }
+
+  /** Everything is opened anew. */
+  async restart() {
+    await this.close();
+    this.#machine.dropFiles();
+    this.#how.progress.restart();
+    this.#index = 0;
   }
 
   async close() {
@@ -177,8 +161,34 @@ export class Files {
       }
       if (!done) throw headerEnds(size);
       progress.end();
+    } catch (error) {
+      throw (await reader.blame?.(error)) ?? error;
     } finally {
       await reader.close();
     }
   }
+}
+
+/**
+ * A file whose failures are IoErrors.
+ * @param {string} name
+ * @param {number} size
+ * @param {SyncFile['read']} read
+ * @returns {SyncFile}
+ */
+function named(name, size, read) {
+  return {
+    size,
+    read: (offset, into) => {
+      try {
+        return read(offset, into);
+      } catch (cause) {
+        const { message } = /** @type {Error} */ (cause);
+        throw new IoError(`${name} could not be read at byte ${offset}: ${message}`, {
+          cause,
+          offset,
+        });
+      }
+    },
+  };
 }

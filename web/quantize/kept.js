@@ -26,10 +26,9 @@ export function storeOf({ cache }) {
 export async function identityOf({ sources, options }, hub) {
   const names = await Promise.all(sources.map((source) => sourceIdentity(source, hub)));
   if (names.includes(undefined)) return undefined;
-  const { calibration, rules, samples, length, seed, ...rest } = options;
+  const { type, method, bits, calibration, rules, samples, length, seed, others } = options;
   const said = {
-    ...rest,
-    type: rest.type?.toLowerCase(),
+    ...{ type: type?.toLowerCase(), method, bits, ...others },
     tensors: rules.map(([pattern, type]) => `${pattern}=${type}`).join(),
     ...(calibration.length > 0 && {
       calibration: await sha256Text(JSON.stringify(calibration)),

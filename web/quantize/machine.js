@@ -92,6 +92,10 @@ export class QuantizeMachine {
     };
   }
 
+  dropFiles() {
+    this.#files = [];
+  }
+
   /** Takes the next file. @param {SyncFile} file */
   addFile(file) {
     this.#files.push(new Window(file));

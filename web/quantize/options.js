@@ -13,7 +13,7 @@ import { number, seedOf, text } from '../options.js';
  * @typedef {object} QuantizeMethodOptions
  * @property {string} [type] of the matrices: q4_0, q4_k, q8_0, nf4 ..., or a mixture: q4_k_m ...
  * @property {string} [method] rtn, imatrix, gptq, awq, spqr, hqq, squeezellm, channel, smoothquant,
- *   llm.int8, zeroquant, or several joined as in awq+gptq
+ *   llm.int8, zeroquant, or several joined as in awq+gptq; nf4 and fp4 name their types
  * @property {string | Record<string, string>} [tensors] other types by name, as in
  *   `{ attn_v: 'q6_k', 'ffn_down.*': 'q5_k' }`; the first part of a name that fits counts
  * @property {number} [bitsPerWeight] instead of `type`: a type for each matrix, under this budget;
@@ -26,6 +26,9 @@ import { number, seedOf, text } from '../options.js';
  * @property {'block' | 'token' | 'tensor' | 'tensor-max'} [activations] int8 inputs with a scale for
  *   each block or token, or a fixed one, of least error or of the largest input; the method's own
  *   unless given
+ * @property {'tensor' | 'channel' | 'group' | 'block'} [granularity] of rtn: what shares a scale, for
+ *   q4_0, q5_0, q8_0, q4_1 and q5_1; a block unless given
+ * @property {number} [groupSize] columns of a group; 128 unless given
  * @property {number} [outliers] of spqr and squeezellm: the part of the values kept in half precision
  * @property {number} [outlierThreshold] of llm.int8: how large an input is whose column may be kept
  *   in half precision; 6 unless given
@@ -113,13 +116,12 @@ import { number, seedOf, text } from '../options.js';
  * @property {number} samples
  * @property {number} length
  * @property {bigint | undefined} seed
- * @property {string | undefined} activations
- * @property {number} outliers
- * @property {number} outlierThreshold
- * @property {number} smoothAlpha
+ * @property {Record<string, string | number>} others those that were given, as the core calls them
  */
 
 const LIMIT = 1 << 20; // of samples and of their length
+const LARGEST_GROUP = 1 << 16;
+const NAMES_A_TYPE = /(^|\+)(nf4|fp4)(\+|$)/;
 const TYPES = new Map(Object.entries(TYPE));
 
 /**
@@ -128,9 +130,9 @@ const TYPES = new Map(Object.entries(TYPE));
  */
 export async function quantizeArgs(options) {
   const { type, method, tensors = {}, bitsPerWeight: bits } = options;
-  const { samples = 128, length = 512, seed, activations, outliers = 0 } = options;
-  const { outlierThreshold: threshold, smoothAlpha = 0 } = options;
-  if ((type === undefined) === (bits === undefined))
+  const { samples = 128, length = 512, seed } = options;
+  const typed = type !== undefined || NAMES_A_TYPE.test(method ?? '');
+  if (typed === (bits !== undefined))
     throw new ArgumentError('quantize needs a `type` or `bitsPerWeight`, and not both');
   return {
     type: type === undefined ? undefined : text('type', type),
@@ -141,12 +143,24 @@ export async function quantizeArgs(options) {
     samples: number('samples', samples, 1, LIMIT, true),
     length: number('length', length, 16, LIMIT, true),
     seed: seed === undefined ? undefined : seedOf(seed),
-    activations: activations === undefined ? undefined : text('activations', activations),
-    outliers: single('outliers', outliers, 0, 0.5),
-    outlierThreshold:
-      threshold === undefined ? 0 : single('outlierThreshold', threshold, 0.01, 1e9),
-    smoothAlpha: single('smoothAlpha', smoothAlpha, 0, 1),
+    others: otherOptions(options),
   };
+}
+
+/** @param {QuantizeMethodOptions} options @returns {Record<string, string | number>} */
+function otherOptions({ activations, granularity, groupSize, ...numbers }) {
+  const { outliers, outlierThreshold, smoothAlpha } = numbers;
+  /** @type {Record<string, string | number>} */
+  const others = {};
+  if (activations !== undefined) others.activations = text('activations', activations);
+  if (granularity !== undefined) others.granularity = text('granularity', granularity);
+  if (groupSize !== undefined)
+    others.group_size = number('groupSize', groupSize, 32, LARGEST_GROUP, true);
+  if (outliers !== undefined) others.outliers = single('outliers', outliers, 0, 0.5);
+  if (outlierThreshold !== undefined)
+    others.outlier_threshold = single('outlierThreshold', outlierThreshold, 0.01, 1e9);
+  if (smoothAlpha !== undefined) others.smooth_alpha = single('smoothAlpha', smoothAlpha, 0, 1);
+  return others;
 }
 
 /**

@@ -32,7 +32,7 @@ import { newRun, sweep } from './temporary.js';
  * @param {ModelSource | ModelSource[]} source
  * @param {QuantizeOptions} options
  */
-export async function quantize(source, options) {
+export async function quantize(source, options = {}) {
   const { imatrix, allowRequantize = false } = options;
   const call = {
     ...(await commonCall(options, options)),

@@ -1,5 +1,7 @@
 // Quantizing in a worker, whose thread it keeps busy from its beginning to its end.
 import { keyOf, openEntry } from '../cache/entry.js';
+import { Restart } from '../download/restart.js';
+import { EngineError } from '../error.js';
 import { ArgumentError } from '../generated.js';
 import { Progress } from '../progress.js';
 import { shardOf, splitCount } from '../sources.js';
@@ -25,7 +27,8 @@ import { takeSamples } from './samples.js';
  * @property {DownloadSettings} download
  * @property {string} run
  * @property {'refuse' | 'take' | 'leave'} quantized what happens to a model that is quantized already
- * @property {SharedArrayBuffer} [flow] bytes that the caller has taken, where memory can be shared
+ * @property {SharedArrayBuffer} [flow] how many chunks the caller has done with, where memory can be
+ *   shared
  * @property {{ identity: string, url: string }} [keep] the entry of the cache that the result becomes
  *   instead of being handed over
  */
@@ -54,8 +57,8 @@ export async function quantizeFiles(call, host, emit) {
   const { run, download: settings, keep } = call;
   const files = new Files(machine, { pull, settings, progress, run });
   const work = async () => {
-    const model = await openModel(machine, files, call);
-    return { machine, files, model, emit };
+    const model = await openAgain(machine, files, call);
+    return { machine, model, emit };
   };
   try {
     if (!keep) {
@@ -102,6 +105,24 @@ async function keepingEntry(identity, settings, progress, body) {
 // ---- The source
 
 /** @typedef {{ gguf: Pointer, importance: Pointer }} Opened */
+
+/**
+ * Opens a model, and begins anew where what was downloaded turned out to be wrong.
+ * @param {QuantizeMachine} machine
+ * @param {Files} files
+ * @param {QuantizeCall} call
+ */
+async function openAgain(machine, files, call) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openModel(machine, files, call);
+    } catch (error) {
+      if (!(error instanceof Restart)) throw error;
+      if (tries > error.most) throw error.error;
+      await files.restart();
+    }
+  }
+}
 
 /**
  * @param {QuantizeMachine} machine
@@ -156,20 +177,24 @@ function refuseQuantized({ core }, gguf) {
 function quantizeModel({ machine, model, emit }, { options }, output) {
   const begun = performance.now();
   const { core, parallel, threads, threadsReason } = machine;
-  const { type, activations, outliers, outlierThreshold, smoothAlpha, bits } = options;
+  const { type, bits } = options;
   const listening = new Listening(core, options, output.write, emit);
   const samples = takeSamples(core, model.gguf, options);
   const method = options.method ?? (samples ? 'gptq' : undefined);
   machine.listener = listening;
   core.scope((allocate) => {
-    const put = (/** @type {string | undefined} */ given) =>
-      given === undefined ? 0 : core.putText(allocate, `${given}\0`).data;
+    const text = (/** @type {string} */ given) => core.putText(allocate, `${given}\0`).data;
+    // Of what a budget leaves as it is, which is nothing, the type has to be one.
+    const said = { type: type ?? (bits > 0 ? 'q4_k' : undefined), method, ...options.others };
+    for (const [name, value] of Object.entries(said)) {
+      const number = typeof value === 'number' ? value : 0;
+      const at = typeof value === 'string' ? text(value) : 0;
+      if (core.call('hb_wasm_set_option', text(name), at, number) === 0)
+        throw new EngineError(`the module knows no option ${name}`);
+    }
     const { tokens, samples: count, length } = samples ?? { tokens: 0, samples: 0, length: 0 };
-    machine.check(
-      'hb_wasm_quantize',
-      ...[model.gguf, model.importance, put(type ?? 'q4_k'), put(method), put(activations)],
-      ...[outliers, outlierThreshold, smoothAlpha, bits, tokens, count, length, parallel],
-    );
+    const { gguf, importance } = model;
+    machine.check('hb_wasm_quantize', gguf, importance, bits, tokens, count, length, parallel);
   });
   return {
     type,
