@@ -1,9 +1,11 @@
 #include "calibration.h"
 #include "compress/samples.h"
 #include "jsonl.h"
+#include "own_text.h"
 #include "token/tokenizer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Tokens of all files, one after the other. */
 static bool read_files(const hb_tokenizer *tokenizer, const cli_list *files, cli_tokens *all) {
@@ -59,6 +61,13 @@ bool cli_calibration_read(const hb_source *source, const cli_options *options,
   cli_tokens all = {0};
   hb_error error;
   *out = (cli_calibration){0};
+  for (uint32_t i = 0; i < options->calibration.count; i++) {
+    if (strcmp(options->calibration.texts[i], CLI_OWN_TEXT) != 0) continue;
+    if (options->calibration.count == 1) return cli_own_text(options, out);
+    cli_fail("--calibration " CLI_OWN_TEXT " stands for a text of the model's own and goes with no "
+             "file; a file of this name is ./" CLI_OWN_TEXT);
+    return false;
+  }
   if (hb_tokenizer_create(source->gguf, NULL, &tokenizer, &error) != HB_OK) {
     cli_fail_error(&error);
     return false;

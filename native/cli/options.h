@@ -63,7 +63,7 @@ typedef struct cli_options {
   X(TENSOR_RULES, 0, "tensor", "RULES", TEXT, tensor_rules, 0, 0, NULL,                            \
     "other types by name: attn_v=q6_k,ffn_down.*=q5_k; the first that fits counts")                \
   X(BITS_PER_WEIGHT, 0, "bits-per-weight", "N", F32, bits_per_weight, 0.5, 32, NULL,               \
-    "instead of a type: one for each matrix, under this budget; needs --calibration")              \
+    "instead of a type: one for each matrix, under this budget; measured with text")               \
   X(ALLOW_REQUANTIZE, 0, "allow-requantize", NULL, FLAG, allow_requantize, 0, 0, NULL,             \
     "take a model that is quantized already: its errors add up")                                   \
   X(RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                           \
@@ -71,7 +71,7 @@ typedef struct cli_options {
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
     "how: rtn gptq awq+gptq ..; the methods stand above")                                          \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
-    "a file with text to calibrate with, plain or .jsonl; may be repeated")                        \
+    "a file with text to calibrate with, plain or .jsonl; may be repeated; self")                  \
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \

@@ -3,6 +3,7 @@
 #include "common.h"
 #include "compress/method.h"
 #include "model/recipe.h"
+#include "own_text.h"
 #include "quant/quant.h"
 #include "report/report.h"
 #include "rules.h"
@@ -139,7 +140,6 @@ static int quantize_to(const hb_source *source, const cli_options *options,
     if (!cli_rules_read(options->tensor_rules, &j.rules)) return CLI_USAGE;
     quantize_options.choose = choose;
   }
-  if (!options->method && calibration->tokens) quantize_options.method = "gptq";
   size_t found = hb_output_marks(output);
   hb_sink sink = {output, write_bytes};
   hb_error error;
@@ -168,6 +168,10 @@ static int quantize_to(const hb_source *source, const cli_options *options,
            j.kept);
   if (options->resume && found > 0 && !j.kept)
     printf("nothing of the interrupted run was intact: all was made anew\n");
+  if (!options->method && !inputs->importance && j.converted > 0 &&
+      j.bytes_after * 8 < 6 * j.values)
+    printf("rounded without text to calibrate with: with --calibration TEXT, or " CLI_OWN_TEXT
+           ", it costs less quality\n");
   if (j.has_experimental)
     printf("experimental: %s has fewer than 4 bits a value, which costs quality: halfbyte compare "
            "tells how much\n",
@@ -277,12 +281,35 @@ static int quantize_measured(const hb_source *source, const cli_options *options
   return code;
 }
 
-static int quantize(const cli_options *options) {
+/* The method that is meant where none is named. */
+static const char *usual_method(const cli_options *options) {
+  hb_type type;
+  bool is_type = options->type && hb_type_from_name(hb_string_of(options->type), &type) == HB_OK;
+  if (is_type && (type == HB_TYPE_TABLE4 || type == HB_TYPE_TABLE3)) return "squeezellm";
+  bool text = options->calibration.count > 0 || cli_given(options, OPTION_BITS_PER_WEIGHT);
+  return text && !options->granularity && options->group_size == 0 ? "gptq" : NULL;
+}
+
+/* Names what the command line leaves open: the method, and a text for one that wants text. */
+static bool complete(cli_options *o, hb_method *method, hb_error *error) {
+  if (!o->method && !o->imatrix) o->method = usual_method(o);
+  if (hb_method_find(o->method ? o->method : "rtn", method, error) != HB_OK) return false;
+  if (o->activations && hb_method_set_activations(method, o->activations, error) != HB_OK)
+    return false;
+  bool wants = hb_method_calibrates(method) || cli_given(o, OPTION_BITS_PER_WEIGHT);
+  if (wants && !o->imatrix && o->calibration.count == 0)
+    o->calibration = (cli_list){.texts = {CLI_OWN_TEXT}, .count = 1};
+  return true;
+}
+
+static int quantize(const cli_options *given) {
   hb_source source;
   hb_error error;
   hb_recipe recipe;
-  hb_method method = {0};
-  if (options->method && hb_method_find(options->method, &method, &error) != HB_OK) {
+  hb_method method;
+  cli_options completed = *given;
+  const cli_options *options = &completed;
+  if (!complete(&completed, &method, &error)) {
     cli_fail_error(&error);
     return CLI_USAGE;
   }
@@ -312,7 +339,10 @@ const cli_command command_quantize = {
     .details =
         "A matrix whose rows do not divide into the type's blocks falls back to a type that fits,\n"
         "and a line says so. With text to calibrate with, the model is quantized layer by layer,\n"
-        "as a rule by gptq; with an importance file the method is imatrix, else rtn.\n"
+        "as a rule by gptq; with an importance file the method is imatrix, else rtn. A method "
+        "that\n"
+        "wants text and is given none, and --calibration " CLI_OWN_TEXT
+        ", take one that the model writes.\n"
         "Methods: rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 "
         "zeroquant,\n"
         "and nf4 fp4, which are rtn onto the types of these names; a+b joins two, as awq+gptq.\n"
