@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TOKENS 8192 /* twice as many as are asked of a file: each costs a pass through the model   \
-                     */
+#define TOKENS 8192 /* twice what is asked of a file, as each costs a pass */
+*/
 
-/* Pieces that are written at the same time, a token of each a step. */
-typedef struct writing {
+    /* Pieces that are written at the same time, a token of each a step. */
+    typedef struct writing {
   const cli_engine *engine;
   cli_calibration *out;
   hb_session **sessions; /* [samples]; the first one leads */

@@ -222,7 +222,7 @@ static hb_type most_chosen(const hb_plan *plan, hb_type otherwise) {
   for (size_t i = 0; i < plan->count; i++) {
     hb_type type = plan->tensors[i].chosen;
     if (!hb_plan_quantizes(plan->tensors[i].tensor)) continue;
-    uint32_t slot = type < STOCK ? type : STOCK + (type - HB_TYPE_NF4);
+    uint32_t slot = (uint32_t)type < STOCK ? type : STOCK + (type - HB_TYPE_NF4);
     if (slot >= SLOTS || ++counts[slot] <= most) continue;
     most = counts[slot];
     otherwise = type;
