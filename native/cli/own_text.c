@@ -5,10 +5,9 @@
 #include <stdlib.h>
 
 #define TOKENS 8192 /* twice what is asked of a file, as each costs a pass */
-*/
 
-    /* Pieces that are written at the same time, a token of each a step. */
-    typedef struct writing {
+/* Pieces that are written at the same time, a token of each a step. */
+typedef struct writing {
   const cli_engine *engine;
   cli_calibration *out;
   hb_session **sessions; /* [samples]; the first one leads */
