@@ -57,7 +57,8 @@ describe('load with quantize', needsNative, () => {
       { asIs, cached, type: report.type },
       { asIs: undefined, cached: false, type: 'q4_0' },
     );
-    assert.deepEqual(phases, ['download', 'load', 'quantize', 'load']);
+    // A small file is downloaded between two reports.
+    assert.deepEqual(phases.slice(-3), ['load', 'quantize', 'load']);
     assert.equal(first.info.notKept, undefined);
 
     // Even without the source.
