@@ -74,7 +74,8 @@ test('scales that a method moves between matrices and norms count as no error',
     const inLayers = tensors.filter(({ name }) => name.startsWith('blk.'));
     assert.ok(inLayers.every(({ rescaled }) => rescaled));
     assert.equal(tensors[0].rescaled, false);
-    for (const { name, error } of inLayers) assert.ok(error > 1e-5 && error < 2e-4, `${name}: ${error}`);
+    // Rounding to 8 bits costs some 1e-4; scales that are not undone would cost 1e-1 and more.
+    for (const { name, error } of inLayers) assert.ok(error > 1e-5 && error < 1e-3, `${name}: ${error}`);
   });
 
 test('a model beside itself has no errors', (t) => {
