@@ -270,6 +270,8 @@ static hb_status resume_layer(hb_layer_work *l, hb_error *error) {
   return HB_OK;
 }
 
+/* What later layers are quantized by is computed here, alike for layers that are made and for those
+ * that an earlier run made. */
 static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
   size_t end = stage_end(l->job->plan, hb_plan_stage(l->layer));
   HB_TRY(hb_walk_load(l->walk, l->layer, error));
