@@ -15,6 +15,21 @@ typedef struct hb_grid {
   float scale, addend;
 } hb_grid;
 
+/* The parameters of a block: grid k has the scale d * scales[k] and the addend -(dmin * minima[k]),
+ * none in types without minima. */
+typedef struct hb_super {
+  uint16_t d, dmin; /* f16 */
+  int16_t scales[HB_CODER_MOST_GRIDS], minima[HB_CODER_MOST_GRIDS];
+} hb_super;
+
+/* How they lie in a block. */
+typedef struct hb_parameters {
+  int16_t low, high; /* of scales and minima */
+  bool minima;
+  void (*load)(const void *block, hb_super *out);
+  void (*store)(const hb_super *in, void *block); /* codes stay */
+} hb_parameters;
+
 typedef struct hb_coder {
   hb_type type;
   uint16_t values;     /* of a block */
@@ -34,6 +49,7 @@ typedef struct hb_coder {
   void (*grids)(const void *block, hb_grid *out);
   /* Replaces the codes of a block, [values]; its parameters stay. */
   void (*put)(const uint8_t *codes, void *block);
+  const hb_parameters *parameters; /* NULL: they cannot be set one by one */
 } hb_coder;
 
 /* NULL for types without blocks (F32 F16 BF16) and those that are not supported. A block of NF4 or

@@ -1,4 +1,5 @@
 /* K-quants: the layouts are drawn in quant/kquants.c. */
+#include "base/half.h"
 #include "compress/coders.h"
 #include "compress/search.h"
 #include "kernel/kernel.h"
@@ -57,64 +58,58 @@ static void q6_k_put(const uint8_t *codes, void *block) {
   pack_two_bits(codes, 4, b + 128);
 }
 
-/* ---- Grids ---- */
-
-static void q2_k_grids(const void *block, hb_grid *out) {
-  const uint8_t *b = block;
-  float d = hb_load_f16(b + 80), dmin = hb_load_f16(b + 82);
-  for (uint32_t k = 0; k < 16; k++)
-    out[k] = (hb_grid){d * (float)(b[k] & 15), -(dmin * (float)(b[k] >> 4))};
-}
-
-static void q3_k_grids(const void *block, hb_grid *out) {
-  const uint8_t *s = (const uint8_t *)block + 96;
-  float d = hb_load_f16(s + 12);
-  for (uint32_t k = 0; k < 16; k++) {
-    uint32_t low = k < 8 ? s[k] & 15u : s[k - 8] >> 4;
-    int scale = (int)(low | (s[8 + k % 4] >> 2 * (k / 4) & 3u) << 4) - 32;
-    out[k] = (hb_grid){d * (float)scale, HB_NO_ADDEND};
-  }
-}
-
-/* Q4_K and Q5_K. */
-static void affine_grids(const void *block, hb_grid *out) {
-  const uint8_t *b = block, *s = b + 4;
-  float d = hb_load_f16(b), dmin = hb_load_f16(b + 2);
-  for (uint32_t k = 0; k < 4; k++) {
-    uint32_t scale = (s[k + 8] & 15u) | (uint32_t)(s[k] >> 6) << 4;
-    uint32_t min = (uint32_t)(s[k + 8] >> 4) | (uint32_t)(s[k + 4] >> 6) << 4;
-    out[k] = (hb_grid){d * (float)(s[k] & 63), -(dmin * (float)(s[k + 4] & 63))};
-    out[k + 4] = (hb_grid){d * (float)scale, -(dmin * (float)min)};
-  }
-}
-
-static void q6_k_grids(const void *block, hb_grid *out) {
-  const uint8_t *b = block;
-  float d = hb_load_f16(b + 208);
-  for (uint32_t k = 0; k < 16; k++) out[k] = (hb_grid){d * (float)(int8_t)b[192 + k], HB_NO_ADDEND};
-}
-
 /* ---- Parameters ---- */
 
-static void q2_k_store(const hb_super *p, uint8_t *b) {
+static void q2_k_load(const void *block, hb_super *p) {
+  const uint8_t *b = block;
+  *p = (hb_super){.d = hb_load_u16(b + 80), .dmin = hb_load_u16(b + 82)};
+  for (uint32_t k = 0; k < 16; k++) {
+    p->scales[k] = b[k] & 15;
+    p->minima[k] = b[k] >> 4;
+  }
+}
+
+static void q2_k_store(const hb_super *p, void *block) {
+  uint8_t *b = block;
   for (uint32_t k = 0; k < 16; k++) b[k] = (uint8_t)(p->scales[k] | p->minima[k] << 4);
   hb_store_u16(b + 80, p->d);
   hb_store_u16(b + 82, p->dmin);
 }
 
-static void q3_k_store(const hb_super *p, uint8_t *b) {
-  uint8_t *s = b + 96;
+static void q3_k_load(const void *block, hb_super *p) {
+  const uint8_t *s = (const uint8_t *)block + 96;
+  *p = (hb_super){.d = hb_load_u16(s + 12)};
+  for (uint32_t k = 0; k < 16; k++) {
+    uint32_t low = k < 8 ? s[k] & 15u : s[k - 8] >> 4;
+    p->scales[k] = (int16_t)((int)(low | (s[8 + k % 4] >> 2 * (k / 4) & 3u) << 4) - 32);
+  }
+}
+
+static void q3_k_store(const hb_super *p, void *block) {
+  uint8_t *s = (uint8_t *)block + 96;
   memset(s, 0, 12);
   for (uint32_t k = 0; k < 16; k++) {
     uint32_t scale = (uint32_t)(p->scales[k] + 32);
     s[k % 8] |= (uint8_t)((scale & 15) << (k < 8 ? 0 : 4));
     s[8 + k % 4] |= (uint8_t)(scale >> 4 << 2 * (k / 4));
   }
-  hb_store_u16(b + 108, p->d);
+  hb_store_u16(s + 12, p->d);
 }
 
-static void affine_store(const hb_super *p, uint8_t *b) {
-  uint8_t *s = b + 4;
+/* Q4_K and Q5_K. */
+static void affine_load(const void *block, hb_super *p) {
+  const uint8_t *b = block, *s = b + 4;
+  *p = (hb_super){.d = hb_load_u16(b), .dmin = hb_load_u16(b + 2)};
+  for (uint32_t k = 0; k < 4; k++) {
+    p->scales[k] = s[k] & 63;
+    p->minima[k] = s[k + 4] & 63;
+    p->scales[k + 4] = (int16_t)((s[k + 8] & 15) | s[k] >> 6 << 4);
+    p->minima[k + 4] = (int16_t)(s[k + 8] >> 4 | s[k + 4] >> 6 << 4);
+  }
+}
+
+static void affine_store(const hb_super *p, void *block) {
+  uint8_t *b = block, *s = b + 4;
   hb_store_u16(b, p->d);
   hb_store_u16(b + 2, p->dmin);
   for (uint32_t k = 0; k < 4; k++) {
@@ -124,9 +119,53 @@ static void affine_store(const hb_super *p, uint8_t *b) {
   }
 }
 
-static void q6_k_store(const hb_super *p, uint8_t *b) {
+static void q6_k_load(const void *block, hb_super *p) {
+  const uint8_t *b = block;
+  *p = (hb_super){.d = hb_load_u16(b + 208)};
+  for (uint32_t k = 0; k < 16; k++) p->scales[k] = (int8_t)b[192 + k];
+}
+
+static void q6_k_store(const hb_super *p, void *block) {
+  uint8_t *b = block;
   for (uint32_t k = 0; k < 16; k++) b[192 + k] = (uint8_t)p->scales[k];
   hb_store_u16(b + 208, p->d);
+}
+
+static const hb_parameters q2_k_parameters = {0, 15, true, q2_k_load, q2_k_store};
+static const hb_parameters q3_k_parameters = {-32, 31, false, q3_k_load, q3_k_store};
+static const hb_parameters affine_parameters = {0, 63, true, affine_load, affine_store};
+static const hb_parameters q6_k_parameters = {-128, 127, false, q6_k_load, q6_k_store};
+
+/* ---- Grids ---- */
+
+static void super_grids(const hb_coder *coder, const void *block, hb_grid *out) {
+  hb_super p;
+  coder->parameters->load(block, &p);
+  float d = hb_f32_of_f16(p.d), dmin = hb_f32_of_f16(p.dmin);
+  for (int k = 0; k < coder->values / coder->step; k++) {
+    float addend = coder->parameters->minima ? -(dmin * (float)p.minima[k]) : HB_NO_ADDEND;
+    out[k] = (hb_grid){d * (float)p.scales[k], addend};
+  }
+}
+
+static void q2_k_grids(const void *block, hb_grid *out) {
+  super_grids(&hb_coder_q2_k, block, out);
+}
+
+static void q3_k_grids(const void *block, hb_grid *out) {
+  super_grids(&hb_coder_q3_k, block, out);
+}
+
+static void q4_k_grids(const void *block, hb_grid *out) {
+  super_grids(&hb_coder_q4_k, block, out);
+}
+
+static void q5_k_grids(const void *block, hb_grid *out) {
+  super_grids(&hb_coder_q5_k, block, out);
+}
+
+static void q6_k_grids(const void *block, hb_grid *out) {
+  super_grids(&hb_coder_q6_k, block, out);
 }
 
 /* ---- Searches ---- */
@@ -206,7 +245,8 @@ const hb_coder hb_coder_q2_k = {.type = HB_TYPE_Q2_K,
                                 .round = q2_k_round,
                                 .fit = q2_k_fit,
                                 .grids = q2_k_grids,
-                                .put = q2_k_put};
+                                .put = q2_k_put,
+                                .parameters = &q2_k_parameters};
 
 const hb_coder hb_coder_q3_k = {.type = HB_TYPE_Q3_K,
                                 .values = VALUES,
@@ -217,7 +257,8 @@ const hb_coder hb_coder_q3_k = {.type = HB_TYPE_Q3_K,
                                 .round = q3_k_round,
                                 .fit = q3_k_fit,
                                 .grids = q3_k_grids,
-                                .put = q3_k_put};
+                                .put = q3_k_put,
+                                .parameters = &q3_k_parameters};
 
 const hb_coder hb_coder_q4_k = {.type = HB_TYPE_Q4_K,
                                 .values = VALUES,
@@ -227,8 +268,9 @@ const hb_coder hb_coder_q4_k = {.type = HB_TYPE_Q4_K,
                                 .block_bytes = 144,
                                 .round = q4_k_round,
                                 .fit = q4_k_fit,
-                                .grids = affine_grids,
-                                .put = q4_k_put};
+                                .grids = q4_k_grids,
+                                .put = q4_k_put,
+                                .parameters = &affine_parameters};
 
 const hb_coder hb_coder_q5_k = {.type = HB_TYPE_Q5_K,
                                 .values = VALUES,
@@ -238,8 +280,9 @@ const hb_coder hb_coder_q5_k = {.type = HB_TYPE_Q5_K,
                                 .block_bytes = 176,
                                 .round = q5_k_round,
                                 .fit = q5_k_fit,
-                                .grids = affine_grids,
-                                .put = q5_k_put};
+                                .grids = q5_k_grids,
+                                .put = q5_k_put,
+                                .parameters = &affine_parameters};
 
 const hb_coder hb_coder_q6_k = {.type = HB_TYPE_Q6_K,
                                 .values = VALUES,
@@ -250,4 +293,5 @@ const hb_coder hb_coder_q6_k = {.type = HB_TYPE_Q6_K,
                                 .round = q6_k_round,
                                 .fit = q6_k_fit,
                                 .grids = q6_k_grids,
-                                .put = q6_k_put};
+                                .put = q6_k_put,
+                                .parameters = &q6_k_parameters};

@@ -13,6 +13,34 @@ static void affine_grid(const void *block, hb_grid *out) {
   *out = (hb_grid){hb_load_f16(block), hb_load_f16((const uint8_t *)block + 2)};
 }
 
+/* ---- Parameters: one grid, whose scale and addend are no codes but stand for themselves ---- */
+
+static void scale_load(const void *block, hb_super *p) {
+  *p = (hb_super){.d = hb_load_u16(block), .scales = {1}};
+}
+
+static void scale_store(const hb_super *p, void *block) {
+  hb_store_u16(block, p->d);
+}
+
+#define F16_SIGN 0x8000u
+
+static void affine_load(const void *block, hb_super *p) {
+  scale_load(block, p);
+  p->dmin = hb_load_u16((const uint8_t *)block + 2) ^ F16_SIGN;
+  p->minima[0] = 1;
+}
+
+static void affine_store(const hb_super *p, void *block) {
+  scale_store(p, block);
+  hb_store_u16((uint8_t *)block + 2, p->dmin ^ F16_SIGN);
+}
+
+static const hb_parameters scale_parameters = {1, 1, false, scale_load, scale_store};
+static const hb_parameters affine_parameters = {1, 1, true, affine_load, affine_store};
+
+/* ---- Types ---- */
+
 /* The functions of a type; plain rounding is its encoder's. */
 #define LEGACY_FUNCTIONS(name, kind)                                                               \
   static void name##_round(const float *x, void *block) {                                          \
@@ -60,7 +88,8 @@ const hb_coder hb_coder_q4_0 = {.type = HB_TYPE_Q4_0,
                                 .round = q4_0_round,
                                 .fit = q4_0_fit,
                                 .grids = scale_grid,
-                                .put = q4_0_put};
+                                .put = q4_0_put,
+                                .parameters = &scale_parameters};
 
 const hb_coder hb_coder_q4_1 = {.type = HB_TYPE_Q4_1,
                                 .values = 32,
@@ -71,7 +100,8 @@ const hb_coder hb_coder_q4_1 = {.type = HB_TYPE_Q4_1,
                                 .round = q4_1_round,
                                 .fit = q4_1_fit,
                                 .grids = affine_grid,
-                                .put = q4_1_put};
+                                .put = q4_1_put,
+                                .parameters = &affine_parameters};
 
 const hb_coder hb_coder_q5_0 = {.type = HB_TYPE_Q5_0,
                                 .values = 32,
@@ -82,7 +112,8 @@ const hb_coder hb_coder_q5_0 = {.type = HB_TYPE_Q5_0,
                                 .round = q5_0_round,
                                 .fit = q5_0_fit,
                                 .grids = scale_grid,
-                                .put = q5_0_put};
+                                .put = q5_0_put,
+                                .parameters = &scale_parameters};
 
 const hb_coder hb_coder_q5_1 = {.type = HB_TYPE_Q5_1,
                                 .values = 32,
@@ -93,7 +124,8 @@ const hb_coder hb_coder_q5_1 = {.type = HB_TYPE_Q5_1,
                                 .round = q5_1_round,
                                 .fit = q5_1_fit,
                                 .grids = affine_grid,
-                                .put = q5_1_put};
+                                .put = q5_1_put,
+                                .parameters = &affine_parameters};
 
 /* The level -128 is left out, as ggml's encoder does: kernels are faster on blocks without it. */
 const hb_coder hb_coder_q8_0 = {.type = HB_TYPE_Q8_0,
@@ -105,4 +137,5 @@ const hb_coder hb_coder_q8_0 = {.type = HB_TYPE_Q8_0,
                                 .round = q8_0_round,
                                 .fit = q8_0_fit,
                                 .grids = scale_grid,
-                                .put = q8_0_put};
+                                .put = q8_0_put,
+                                .parameters = &scale_parameters};

@@ -69,16 +69,9 @@ float hb_fit_half(const hb_fit *fit, uint16_t bits);
 void hb_fit_scaled(const hb_coder *coder, const float *x, const float *importance, void *block);
 void hb_fit_affine(const hb_coder *coder, const float *x, const float *importance, void *block);
 
-/* Parameters of a block whose scales, and minima, are themselves codes: grid k has the scale
- * d * scales[k] and the addend -(dmin * minima[k]). */
-typedef struct hb_super {
-  uint16_t d, dmin; /* f16 */
-  int16_t scales[HB_CODER_MOST_GRIDS], minima[HB_CODER_MOST_GRIDS];
-} hb_super;
-
-/* For scales from `low`, which is not positive, to `high`, and no minima. */
+/* Parameters with scales from `low`, which is not positive, to `high`, and no minima. */
 void hb_fit_super_scaled(const hb_fit *fit, int low, int high, hb_super *out);
-/* For scales and minima from 0 to `high`. */
+/* Parameters with scales and minima from 0 to `high`. */
 void hb_fit_super_affine(const hb_fit *fit, int high, hb_super *out);
 
 #endif

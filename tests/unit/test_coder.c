@@ -87,6 +87,30 @@ static uint8_t slow_nearest(const hb_coder *c, hb_grid g, float x) {
   return (uint8_t)best;
 }
 
+/* Whatever the bytes of a block are, nothing is lost. */
+static void parameters_are_stored_as_they_are_loaded(void **state) {
+  (void)state;
+  uint64_t seed = 9;
+  int known = 0;
+  for (size_t t = 0; t < BLOCK_TYPES; t++) {
+    const hb_coder *c = hb_coder_of(block_types[t].type);
+    if (!c->parameters) continue;
+    known++;
+    for (int n = 0; n < 200; n++) {
+      uint8_t block[MOST_BYTES], again[MOST_BYTES];
+      hb_super p;
+      for (uint32_t i = 0; i < c->block_bytes; i++) block[i] = (uint8_t)next_random(&seed);
+      memcpy(again, block, sizeof block);
+      c->parameters->load(block, &p);
+      for (uint32_t k = 0; k < (uint32_t)(c->values / c->step); k++)
+        assert_true(p.scales[k] >= c->parameters->low && p.scales[k] <= c->parameters->high);
+      c->parameters->store(&p, again);
+      assert_memory_equal(again, block, c->block_bytes);
+    }
+  }
+  assert_int_equal(known, 10);
+}
+
 static void the_nearest_code_is_the_lowest_of_the_nearest(void **state) {
   (void)state;
   uint64_t seed = 2;
@@ -372,6 +396,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_block_type_has_a_coder),
       cmocka_unit_test(codes_decode_to_the_values_of_their_grids),
+      cmocka_unit_test(parameters_are_stored_as_they_are_loaded),
       cmocka_unit_test(the_nearest_code_is_the_lowest_of_the_nearest),
       cmocka_unit_test(what_is_no_number_gets_code_0_and_infinity_an_end),
       cmocka_unit_test(the_search_for_a_scale_finds_the_best_one),
