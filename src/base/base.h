@@ -22,6 +22,13 @@ void *hb_allocate_zero(const hb_allocator *allocator, uint64_t size);
 /* Gives back what hb_allocate gave for the same size. NULL is fine. */
 void hb_release(const hb_allocator *allocator, void *block, uint64_t size);
 
+/* The next `bytes` of a block that is laid out in parts; it is only measured while it is NULL. */
+static inline void *hb_take(uint8_t *block, uint64_t *used, uint64_t bytes) {
+  uint64_t at = *used;
+  *used += bytes + (HB_ALIGNMENT - bytes % HB_ALIGNMENT) % HB_ALIGNMENT;
+  return block ? block + at : NULL;
+}
+
 /* ---- Sizes: each returns false instead of wrapping ---- */
 
 static inline bool hb_add_u64(uint64_t a, uint64_t b, uint64_t *out) {

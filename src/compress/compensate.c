@@ -243,28 +243,21 @@ static void run_workers(void *context, uint32_t first, uint32_t end) {
 
 /* ---- Memory ---- */
 
-/* The next `bytes` of a block, which is only measured while there is none. */
-static void *take(uint8_t *block, uint64_t *used, uint64_t bytes) {
-  uint64_t at = *used;
-  *used += bytes + (HB_ALIGNMENT - bytes % HB_ALIGNMENT) % HB_ALIGNMENT;
-  return block ? block + at : NULL;
-}
-
 /* Gives each worker its part of a block; returns how large it is. */
 static uint64_t lay_out(work *w, uint8_t *block) {
   const hb_coder *coder = w->in->job->coder;
   uint64_t used = 0, n = w->in->job->cols, values = coder->values;
-  w->panels = take(block, &used, w->workers * sizeof *w->panels);
+  w->panels = hb_take(block, &used, w->workers * sizeof *w->panels);
   for (uint32_t i = 0; i < w->workers; i++) {
-    panel p = {.errors = take(block, &used, n * LANES * sizeof(double)),
-               .sums = take(block, &used, values * LANES * sizeof(double)),
-               .before = take(block, &used, values * LANES * sizeof(double)),
-               .slice = take(block, &used, SLICE * DEPTH * sizeof(double)),
-               .weights = take(block, &used, values * LANES * sizeof(float)),
-               .importance = take(block, &used, values * sizeof(float)),
-               .grids = take(block, &used, n / coder->step * LANES * sizeof(hb_grid)),
-               .codes = take(block, &used, n * LANES)};
-    if (w->in->outliers) p.entries = take(block, &used, n * LANES * sizeof(uint32_t));
+    panel p = {.errors = hb_take(block, &used, n * LANES * sizeof(double)),
+               .sums = hb_take(block, &used, values * LANES * sizeof(double)),
+               .before = hb_take(block, &used, values * LANES * sizeof(double)),
+               .slice = hb_take(block, &used, SLICE * DEPTH * sizeof(double)),
+               .weights = hb_take(block, &used, values * LANES * sizeof(float)),
+               .importance = hb_take(block, &used, values * sizeof(float)),
+               .grids = hb_take(block, &used, n / coder->step * LANES * sizeof(hb_grid)),
+               .codes = hb_take(block, &used, n * LANES)};
+    if (w->in->outliers) p.entries = hb_take(block, &used, n * LANES * sizeof(uint32_t));
     if (block) w->panels[i] = p;
   }
   return used;

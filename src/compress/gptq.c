@@ -1,5 +1,6 @@
 #include "compress/gptq.h"
 #include "compress/compensate.h"
+#include "compress/refine.h"
 
 /* Rounds in one order. Leaves report->damping 0, and the blocks as they were, if H has no factor.
  */
@@ -13,12 +14,6 @@ static hb_status round_in(const hb_matrix_job *job, hb_column_order columns, dou
     status = hb_compensate(&(hb_compensation){.job = job, .hessian = &h, .losses = losses}, error);
   hb_hessian_release(&h);
   return status;
-}
-
-static double sum_of(const double *x, uint32_t n) {
-  double sum = 0;
-  for (uint32_t i = 0; i < n; i++) sum += x[i];
-  return sum;
 }
 
 /* ---- The better of two orders ---- */
@@ -73,6 +68,19 @@ static hb_status round_rows(const hb_matrix_job *job, const hb_gptq_options *opt
   return HB_OK;
 }
 
+/* What follows once blocks are chosen. */
+static hb_status finish(const hb_matrix_job *job, bool refine, const double *losses,
+                        hb_gptq_report *report, hb_error *error) {
+  for (uint32_t row = 0; row < job->rows; row++) report->loss += losses[row];
+  if (refine) {
+    hb_refine_report refined;
+    HB_TRY(hb_matrix_refine(job, report->damping, &refined, error));
+    report->loss = refined.after;
+  }
+  hb_matrix_decode(job);
+  return HB_OK;
+}
+
 hb_status hb_matrix_gptq(const hb_matrix_job *job, const hb_gptq_options *options,
                          hb_gptq_report *report, hb_error *error) {
   *report = (hb_gptq_report){0};
@@ -83,12 +91,9 @@ hb_status hb_matrix_gptq(const hb_matrix_job *job, const hb_gptq_options *option
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for the losses of %u rows",
                    (uint64_t)job->rows);
   hb_status status = round_rows(job, options, losses, report, error);
-  if (status == HB_OK && report->damping > 0) {
-    report->loss = sum_of(losses, job->rows);
-    hb_matrix_decode(job);
-  } else if (status == HB_OK) {
-    status = hb_matrix_fit(job, error);
-  }
+  if (status == HB_OK)
+    status = report->damping > 0 ? finish(job, options->refine, losses, report, error)
+                                 : hb_matrix_fit(job, error);
   hb_release(job->allocator, losses, bytes);
   return status;
 }

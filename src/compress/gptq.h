@@ -11,6 +11,7 @@ typedef struct hb_gptq_options {
    * which takes twice as long. */
   enum { HB_GPTQ_FALLING, HB_GPTQ_NATURAL, HB_GPTQ_BETTER } order;
   double damping; /* first tried, part of the mean diagonal; 0: 0.01 */
+  bool refine;    /* the result, by hb_matrix_refine */
 } hb_gptq_options;
 
 typedef struct hb_gptq_report {

@@ -219,22 +219,15 @@ static void run_workers(void *context, uint32_t first, uint32_t end) {
 
 /* ---- Memory ---- */
 
-/* The next `bytes` of a block, which is only measured while there is none. */
-static void *take(uint8_t *block, uint64_t *used, uint64_t bytes) {
-  uint64_t at = *used;
-  *used += bytes + (HB_ALIGNMENT - bytes % HB_ALIGNMENT) % HB_ALIGNMENT;
-  return block ? block + at : NULL;
-}
-
 static uint64_t lay_out(work *w, uint8_t *block) {
   uint64_t used = 0, cols = w->job->cols;
-  w->panels = take(block, &used, w->workers * sizeof *w->panels);
+  w->panels = hb_take(block, &used, w->workers * sizeof *w->panels);
   for (uint32_t i = 0; i < w->workers; i++) {
-    panel p = {.values = take(block, &used, cols * sizeof(hb_weighted)),
-               .sorting = take(block, &used, cols * sizeof(hb_weighted)),
-               .room = take(block, &used, hb_clusters_bytes(w->job->cols, w->levels)),
-               .codes = take(block, &used, cols),
-               .kept = take(block, &used, cols)};
+    panel p = {.values = hb_take(block, &used, cols * sizeof(hb_weighted)),
+               .sorting = hb_take(block, &used, cols * sizeof(hb_weighted)),
+               .room = hb_take(block, &used, hb_clusters_bytes(w->job->cols, w->levels)),
+               .codes = hb_take(block, &used, cols),
+               .kept = hb_take(block, &used, cols)};
     if (block) w->panels[i] = p;
   }
   return used;
