@@ -1,5 +1,6 @@
 /* One tensor on its way from the source to the result. */
 #include "base/half.h"
+#include "compress/product.h"
 #include "compress/resume.h"
 #include "compress/wide.h"
 
@@ -168,8 +169,7 @@ static hb_status apply(void *context, const hb_matrix_job *m, hb_error *error) {
 }
 
 hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
-                        hb_outliers *outliers, const float *importance, const double *gram,
-                        hb_error *error) {
+                        hb_outliers *outliers, const hb_inputs *inputs, hb_error *error) {
   const hb_quantize_options *o = job->options;
   uint32_t cols = (uint32_t)job->tensor->dims[0];
   hb_matrix_job m = {.allocator = o->allocator,
@@ -178,9 +178,14 @@ hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8
                      .rows = rows,
                      .cols = cols,
                      .weights = weights,
-                     .blocks = blocks,
-                     .importance = importance,
-                     .gram = gram};
+                     .blocks = blocks};
+  if (inputs) {
+    m.importance = inputs->importance;
+    m.gram = inputs->gram;
+    m.damping = inputs->damping;
+  }
+  if (inputs && inputs->drift)
+    HB_TRY(hb_product_move(o->allocator, o->parallel, inputs->drift, cols, weights, rows, error));
   application a = {job->method, job->type, job->range, outliers, &job->note};
   if (m.coder) return hb_matrix_widened(&m, apply, &a, error);
   if (hb_type_is_private(job->type)) return apply(&a, &m, error);
@@ -202,8 +207,8 @@ static hb_status find_range(hb_tensor_job *job, const strip *s, hb_rtn_range *ra
   return HB_OK;
 }
 
-static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float *importance,
-                                 const double *gram, hb_error *error) {
+static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const hb_inputs *inputs,
+                                 hb_error *error) {
   uint64_t cols = job->tensor->dims[0], rows = job->values / cols, most = s->values / cols;
   uint64_t row_bytes = 0;
   hb_row_bytes(job->type, cols, &row_bytes);
@@ -212,15 +217,14 @@ static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const float
     HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
     HB_TRY(hb_job_check(job, s->original, count * cols, error));
     memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
-    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, NULL, importance, gram, error));
+    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, NULL, inputs, error));
     HB_TRY(hb_job_write(job, s->blocks, row_bytes * count, s->original, s->weights, count * cols,
                         error));
   }
   return HB_OK;
 }
 
-hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const double *gram,
-                          hb_error *error) {
+hb_status hb_job_quantize(hb_tensor_job *job, const hb_inputs *inputs, hb_error *error) {
   const hb_allocator *allocator = job->options->allocator;
   uint64_t cols = job->tensor->dims[0];
   strip s = {.values = cols > STRIP_VALUES ? cols : STRIP_VALUES / cols * cols};
@@ -234,7 +238,7 @@ hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const dou
     status = hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize rows");
   if (status == HB_OK && job->method->shares && job->method->granularity == HB_RTN_TENSOR)
     status = find_range(job, &s, &range, error);
-  if (status == HB_OK) status = quantize_strips(job, &s, importance, gram, error);
+  if (status == HB_OK) status = quantize_strips(job, &s, inputs, error);
   job->range = NULL;
   hb_release(allocator, s.original, s.values * sizeof(float));
   hb_release(allocator, s.weights, s.values * sizeof(float));

@@ -4,6 +4,7 @@
  * values that their blocks stand for take their place. */
 #include "compress/layerwise.h"
 #include "compress/awq.h"
+#include "compress/drift.h"
 #include "compress/resume.h"
 #include "compress/rounding.h"
 #include "compress/smooth.h"
@@ -114,8 +115,8 @@ static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outl
   return HB_OK;
 }
 
-static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *importance,
-                                  const double *gram, hb_error *error) {
+static hb_status quantize_product(hb_layer_work *l, hb_product *p, const hb_inputs *inputs,
+                                  hb_error *error) {
   const hb_allocator *allocator = l->job->options->allocator;
   const hb_weight *weight = &hb_walk_model(l->walk)->weights[p->weight];
   uint64_t values = weight->rows * weight->cols, row_bytes;
@@ -134,7 +135,7 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const float *
   hb_outliers outliers;
   HB_TRY(make_room_for_outliers(l, p, &outliers, error));
   HB_TRY(hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks,
-                       p->sparse ? &outliers : NULL, importance, gram, error));
+                       p->sparse ? &outliers : NULL, inputs, error));
   p->note = l->job->note;
   return HB_OK;
 }
@@ -161,22 +162,48 @@ static hb_status find_fixed_scale(hb_layer_work *l, uint32_t first, uint32_t end
   return status;
 }
 
+/* What calibration text tells of an input. */
+typedef struct knowledge {
+  hb_statistics statistics;
+  hb_drift drift;
+  float *importance; /* [cols] */
+} knowledge;
+
+/* *out is to be forgotten, whatever the status. */
+static hb_status know(hb_layer_work *l, hb_operand input, uint32_t op, knowledge *out,
+                      hb_error *error) {
+  *out = (knowledge){.importance =
+                         hb_allocate(l->job->options->allocator, input.width * sizeof(float))};
+  if (!out->importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  if (hb_method_wants_gram(l->job->method))
+    return hb_drift_gather(l, input, op, &out->statistics, out->importance, &out->drift, error);
+  return hb_layer_gather(l, input, op, false, &out->statistics, out->importance, error);
+}
+
+static hb_inputs inputs_of(const knowledge *k) {
+  return (hb_inputs){
+      .importance = k->importance, .gram = k->statistics.gram, .drift = k->drift.matrix};
+}
+
+static void forget(const hb_layer_work *l, uint32_t cols, knowledge *k) {
+  hb_release(l->job->options->allocator, k->importance, cols * sizeof(float));
+  hb_statistics_destroy(&k->statistics);
+  hb_drift_release(&k->drift);
+}
+
 static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
   const hb_op *op = &hb_walk_model(l->walk)->program[l->products[first].op];
-  bool gram = hb_method_wants_gram(l->job->method);
-  hb_statistics s;
-  float *importance = hb_allocate(l->job->options->allocator, op->in.width * sizeof(float));
-  if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
-  hb_status status = hb_layer_gather(l, op->in, l->products[first].op, gram, &s, importance, error);
+  knowledge k;
+  hb_status status = know(l, op->in, l->products[first].op, &k, error);
+  hb_inputs inputs = inputs_of(&k);
   float scale = 1;
   if (status == HB_OK && l->job->method->activations == HB_ACTIVATIONS_TENSOR)
-    status = find_fixed_scale(l, first, end, s.largest, &scale, error);
+    status = find_fixed_scale(l, first, end, k.statistics.largest, &scale, error);
   for (uint32_t i = first; i < end && status == HB_OK; i++) {
     l->products[i].input_scale = scale;
-    status = quantize_product(l, &l->products[i], importance, s.gram, error);
+    status = quantize_product(l, &l->products[i], &inputs, error);
   }
-  hb_release(l->job->options->allocator, importance, op->in.width * sizeof(float));
-  hb_statistics_destroy(&s);
+  forget(l, op->in.width, &k);
   return status;
 }
 
@@ -247,6 +274,7 @@ static void release_products(hb_layer_work *l) {
 static hb_status make_layer(hb_layer_work *l, hb_error *error) {
   if (l->job->method->smooth) HB_TRY(hb_smooth_layer(l, l->job->options->smooth_alpha, error));
   if (l->job->method->awq) HB_TRY(hb_awq_layer(l, error));
+  HB_TRY(hb_walk_set_original(l->walk, error));
   for (uint32_t first = 0, end; first < l->count; first = end) {
     end = hb_layer_group_end(l, first);
     HB_TRY(quantize_group(l, first, end, error));
@@ -279,19 +307,30 @@ static hb_status quantize_layer(hb_layer_work *l, hb_error *error) {
   HB_TRY(hb_resume_has(l->job, end) ? resume_layer(l, error) : make_layer(l, error));
   HB_TRY(hb_walk_run(l->walk, hb_walk_end(l->walk), l->job->options->calibration_samples, true,
                      NULL, error));
+  HB_TRY(hb_walk_keep_original(l->walk, error));
   return hb_resume_note(l->job, end, 0, error);
 }
 
+/* The table of embeddings that is the output matrix, too: the first layer reads its rows as they
+ * are, where errors in all directions count. (Without this, 3 bits cost tales-5.8m a tenth more.)
+ */
+#define TABLE_DAMPING 0.5
+
 /* A matrix that no layer has: the output reads what the last norm leaves. */
-static hb_status write_last(hb_tensor_job *job, size_t index, const float *importance,
-                            const double *gram, hb_error *error) {
+static hb_status write_last(hb_tensor_job *job, size_t index, const hb_inputs *inputs,
+                            hb_error *error) {
+  hb_inputs shared = *inputs;
   hb_job_begin(job, index);
-  bool reads = hb_string_equal(job->tensor->name, hb_string_of("output.weight")) ||
-               !hb_gguf_tensor(job->source->gguf, "output.weight");
+  if (!hb_gguf_tensor(job->source->gguf, "output.weight")) {
+    shared.damping = TABLE_DAMPING;
+    shared.drift = NULL;
+  } else if (!hb_string_equal(job->tensor->name, hb_string_of("output.weight"))) {
+    shared = (hb_inputs){0};
+  }
   if (job->type == job->tensor->type)
     HB_TRY(hb_job_copy(job, error));
   else
-    HB_TRY(hb_job_quantize(job, reads ? importance : NULL, reads ? gram : NULL, error));
+    HB_TRY(hb_job_quantize(job, &shared, error));
   hb_job_end(job, index);
   return HB_OK;
 }
@@ -300,17 +339,14 @@ static hb_status quantize_output(hb_layer_work *l, hb_error *error) {
   const hb_plan *plan = l->job->plan;
   uint32_t layers = hb_walk_model(l->walk)->h.layers, width = hb_walk_model(l->walk)->h.width;
   HB_TRY(hb_walk_load(l->walk, layers, error));
-  hb_statistics s;
-  float *importance = hb_allocate(l->job->options->allocator, width * sizeof(float));
-  if (!importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
+  knowledge k;
   hb_operand hidden = {HB_BUFFER_HIDDEN, 0, width};
-  hb_status status = hb_layer_gather(l, hidden, hb_walk_end(l->walk),
-                                     hb_method_wants_gram(l->job->method), &s, importance, error);
+  hb_status status = know(l, hidden, hb_walk_end(l->walk), &k, error);
+  hb_inputs inputs = inputs_of(&k);
   for (size_t i = 0; i < plan->count && status == HB_OK; i++)
     if (plan->tensors[i].stage == hb_plan_stage(plan->layers))
-      status = write_last(l->job, i, importance, s.gram, error);
-  hb_release(l->job->options->allocator, importance, width * sizeof(float));
-  hb_statistics_destroy(&s);
+      status = write_last(l->job, i, &inputs, error);
+  forget(l, width, &k);
   return status;
 }
 
@@ -323,7 +359,7 @@ static hb_status quantize_before(hb_tensor_job *job, hb_error *error) {
     }
     hb_job_begin(job, i);
     HB_TRY(job->type == job->tensor->type ? hb_job_copy(job, error)
-                                          : hb_job_quantize(job, NULL, NULL, error));
+                                          : hb_job_quantize(job, NULL, error));
     hb_job_end(job, i);
   }
   return HB_OK;
@@ -357,6 +393,7 @@ hb_walk_options hb_job_walk(hb_tensor_job *job) {
 hb_status hb_quantize_layers(hb_tensor_job *job, hb_error *error) {
   hb_layer_work l = {.job = job};
   hb_walk_options options = hb_job_walk(job);
+  options.original = hb_method_wants_gram(job->method);
   HB_TRY(hb_walk_create(&options, &l.walk, error));
   hb_status status = check_layers(&l, error);
   if (status == HB_OK) status = quantize_before(job, error);

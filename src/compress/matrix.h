@@ -4,6 +4,14 @@
 
 #include "compress/coder.h"
 
+/* What is known of the inputs x of a matrix. Each part may be missing: NULL or 0. */
+typedef struct hb_inputs {
+  const float *importance; /* [cols] mean square of each */
+  const double *gram;      /* [cols][cols] mean of x x^T */
+  const double *drift;     /* what to add to weights: themselves times this (drift.h) */
+  double damping;          /* of the gram, part of its mean diagonal; 0: the method's own */
+} hb_inputs;
+
 typedef struct hb_matrix_job {
   const hb_allocator *allocator;
   const hb_parallel *parallel;
@@ -13,6 +21,7 @@ typedef struct hb_matrix_job {
   uint8_t *blocks;         /* [rows][cols / values][block_bytes]: the result */
   const float *importance; /* [cols] mean square of each input, or NULL: all alike */
   const double *gram;      /* [cols][cols] mean of x x^T over the inputs x, or NULL */
+  double damping;          /* of the gram, part of its mean diagonal; 0: the method's own */
 } hb_matrix_job;
 
 /* What every method wants of a job: whole blocks in a row, finite weights, importance that is not

@@ -18,7 +18,8 @@ static hb_status quantize_measured(hb_tensor_job *job, hb_error *error) {
       hb_imatrix_read(job->options->importance, job->tensor, importance, &known, error);
   if (!known && !hb_string_equal(job->tensor->name, hb_string_of("token_embd.weight")))
     job->note = "all its values count alike, as the importance file does not have it";
-  if (status == HB_OK) status = hb_job_quantize(job, known ? importance : NULL, NULL, error);
+  if (status == HB_OK)
+    status = hb_job_quantize(job, &(hb_inputs){.importance = known ? importance : NULL}, error);
   hb_release(allocator, importance, bytes);
   return status;
 }
@@ -26,7 +27,7 @@ static hb_status quantize_measured(hb_tensor_job *job, hb_error *error) {
 static hb_status quantize_tensor(hb_tensor_job *job, hb_error *error) {
   if (job->type == job->tensor->type) return hb_job_copy(job, error);
   if (job->method->measured) return quantize_measured(job, error);
-  return hb_job_quantize(job, NULL, NULL, error);
+  return hb_job_quantize(job, NULL, error);
 }
 
 /* Each tensor on its own. */

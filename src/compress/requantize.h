@@ -56,16 +56,14 @@ hb_status hb_job_write(hb_tensor_job *job, const void *blocks, uint64_t bytes,
 /* Copies the tensor as it is. */
 hb_status hb_job_copy(hb_tensor_job *job, hb_error *error);
 
-/* Quantizes the tensor a strip of rows after the other, by what its inputs are known to be:
- * importance[columns] and gram[columns][columns], or NULL. */
-hb_status hb_job_quantize(hb_tensor_job *job, const float *importance, const double *gram,
-                          hb_error *error);
+/* Quantizes the tensor a strip of rows after the other, by what is known of its inputs; inputs may
+ * be NULL, here and below. */
+hb_status hb_job_quantize(hb_tensor_job *job, const hb_inputs *inputs, hb_error *error);
 
 /* Quantizes `rows` rows, of the job's type, or rounds them if the type has no blocks. In the end
  * `weights` are the values that `blocks`, and `outliers` unless it is NULL, stand for. */
 hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
-                        hb_outliers *outliers, const float *importance, const double *gram,
-                        hb_error *error);
+                        hb_outliers *outliers, const hb_inputs *inputs, hb_error *error);
 
 /* Ends the tensor and tells the caller of it. */
 void hb_job_end(hb_tensor_job *job, size_t index);

@@ -75,7 +75,7 @@ static hb_status add_strip(surveyor *s, const hb_sensitivity *item, uint32_t row
   for (uint32_t i = 0; i < item->item.count; i++) {
     s->job->type = item->types[i];
     memcpy(s->rounded, s->original, (size_t)rows * cols * sizeof(float));
-    HB_TRY(hb_job_blocks(s->job, rows, s->rounded, s->blocks, NULL, NULL, NULL, error));
+    HB_TRY(hb_job_blocks(s->job, rows, s->rounded, s->blocks, NULL, NULL, error));
     out->of[i] += weigh(s, s->rounded, rows, cols, importance);
   }
   return HB_OK;
@@ -165,7 +165,7 @@ static hb_status disturb(surveyor *s, const hb_sensitivity *item, float *values,
   uint64_t most = s->strip_values / cols;
   for (uint64_t row = 0; row < rows; row += most) {
     uint32_t count = (uint32_t)(rows - row < most ? rows - row : most);
-    HB_TRY(hb_job_blocks(s->job, count, values + row * cols, s->blocks, NULL, NULL, NULL, error));
+    HB_TRY(hb_job_blocks(s->job, count, values + row * cols, s->blocks, NULL, NULL, error));
   }
   return HB_OK;
 }

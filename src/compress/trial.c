@@ -85,8 +85,8 @@ static hb_status quantize_weights(hb_trial *t, const hb_method *method, hb_error
     hb_job_begin(t->l->job, t->l->products[i].plan);
     hb_method plain = hb_method_plain(t->l->job->type);
     t->l->job->method = hb_method_writes(method, t->l->job->type) ? method : &plain;
-    status = hb_job_blocks(t->l->job, (uint32_t)w->rows, values_of(t, i), t->blocks, NULL, NULL,
-                           NULL, error);
+    status =
+        hb_job_blocks(t->l->job, (uint32_t)w->rows, values_of(t, i), t->blocks, NULL, NULL, error);
     hb_scale_columns(values_of(t, i), w->rows, t->width, t->scales, true);
   }
   t->l->job->method = actual;

@@ -13,9 +13,12 @@ struct hb_walk {
   hb_row *rows;     /* [length] */
   hb_token *tokens; /* [samples][length] */
   float *stream;    /* [samples][length][width] */
+  float *original;  /* the same for the model as it was, or NULL */
   float *shared;    /* vectors outside of layers, for the whole walk */
   uint64_t shared_bytes;
-  float *weights; /* of the stage */
+  float *weights;          /* of the stage */
+  float *original_weights; /* where they were set: they lie as `weights` do */
+  bool in_original;        /* runs go through it */
   uint64_t weight_bytes;
   uint8_t *piece;
   uint32_t stage; /* a layer, or layers: the output */
@@ -104,7 +107,8 @@ static void drop_weights(hb_walk *w) {
   for (uint32_t i = 0; i < w->model->weight_count; i++)
     if (hb_weight_table[w->model->weights[i].kind].per_layer) forget(&w->model->weights[i]);
   hb_release(w->allocator, w->weights, w->weight_bytes);
-  w->weights = NULL;
+  hb_release(w->allocator, w->original_weights, w->weight_bytes);
+  w->weights = w->original_weights = NULL;
 }
 
 /* Whether an operation begins a stage. */
@@ -129,6 +133,33 @@ hb_status hb_walk_load(hb_walk *w, uint32_t layer, hb_error *error) {
   w->end = output ? w->model->hidden_ops : first_of(w, layer + 1);
   if (output) return HB_OK;
   return load_weights(w, true, layer, &w->weights, &w->weight_bytes, error);
+}
+
+hb_status hb_walk_set_original(hb_walk *w, hb_error *error) {
+  if (!w->original || !w->weights) return HB_OK;
+  if (!w->original_weights) w->original_weights = hb_allocate(w->allocator, w->weight_bytes);
+  if (!w->original_weights)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u bytes of layer %u",
+                   w->weight_bytes, (uint64_t)w->stage);
+  memcpy(w->original_weights, w->weights, (size_t)w->weight_bytes);
+  return HB_OK;
+}
+
+/* Turns the weights of the stage to the original's, or back. */
+static void enter(hb_walk *w, bool original) {
+  const float *from = original ? w->weights : w->original_weights;
+  float *to = original ? w->original_weights : w->weights;
+  w->in_original = original;
+  if (!w->original_weights) return;
+  for (uint32_t i = 0; i < w->model->weight_count; i++) {
+    hb_weight *weight = &w->model->weights[i];
+    if (!belongs(weight, true, w->stage)) continue;
+    float *values = to + (hb_walk_values(w, i) - from);
+    if (is_vector(weight))
+      weight->vector = values;
+    else
+      weight->matrix.data = (uint8_t *)values;
+  }
 }
 
 /* ---- Creating ---- */
@@ -174,7 +205,8 @@ static hb_status allocate(hb_walk *w, hb_error *error) {
   w->stream = hb_allocate(w->allocator, bytes);
   w->rows = hb_allocate_zero(w->allocator, w->o.length * sizeof(hb_row));
   w->tokens = hb_allocate(w->allocator, tokens * sizeof(hb_token));
-  if (!w->stream || !w->rows || !w->tokens)
+  if (w->o.original) w->original = hb_allocate(w->allocator, bytes);
+  if (!w->stream || !w->rows || !w->tokens || (w->o.original && !w->original))
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET,
                    "no memory for %u bytes of calibration: use fewer samples", bytes);
   memcpy(w->tokens, w->o.tokens, (size_t)tokens * sizeof(hb_token));
@@ -223,6 +255,10 @@ static hb_status finish_embedding(hb_walk *w, hb_error *error) {
   return status;
 }
 
+static uint64_t stream_bytes(const hb_walk *w) {
+  return hb_walk_tokens(w) * w->model->h.width * sizeof(float);
+}
+
 static hb_status start(hb_walk *w, hb_error *error) {
   const hb_walk_options *o = &w->o;
   w->piece = hb_allocate(w->allocator, PIECE_BYTES);
@@ -234,7 +270,9 @@ static hb_status start(hb_walk *w, hb_error *error) {
                    (uint64_t)o->length, (uint64_t)w->model->h.context_length);
   HB_TRY(allocate(w, error));
   HB_TRY(embed(w, error));
-  return finish_embedding(w, error);
+  HB_TRY(finish_embedding(w, error));
+  if (w->original) memcpy(w->original, w->stream, (size_t)stream_bytes(w));
+  return HB_OK;
 }
 
 hb_status hb_walk_create(const hb_walk_options *options, hb_walk **out, hb_error *error) {
@@ -257,10 +295,10 @@ void hb_walk_destroy(hb_walk *w) {
   if (!w) return;
   hb_session_destroy(w->session);
   if (w->model) {
-    uint64_t tokens = hb_walk_tokens(w);
     drop_weights(w);
-    hb_release(w->allocator, w->stream, tokens * w->model->h.width * sizeof(float));
-    hb_release(w->allocator, w->tokens, tokens * sizeof(hb_token));
+    hb_release(w->allocator, w->stream, stream_bytes(w));
+    hb_release(w->allocator, w->original, stream_bytes(w));
+    hb_release(w->allocator, w->tokens, hb_walk_tokens(w) * sizeof(hb_token));
     w->model->gguf = NULL;
     hb_model_destroy(w->model);
   }
@@ -302,9 +340,17 @@ uint32_t hb_walk_sample(const hb_walk *w) {
   return w->sample;
 }
 
+bool hb_walk_has_original(const hb_walk *w) {
+  return w->original != NULL;
+}
+
+bool hb_walk_in_original(const hb_walk *w) {
+  return w->in_original;
+}
+
 /* ---- Running ---- */
 
-static void run_sample(hb_walk *w, uint32_t end, const hb_tap *tap) {
+static void run_operations(hb_walk *w, uint32_t end, const hb_tap *tap) {
   const hb_op *program = w->model->program;
   for (uint32_t i = 0; i < w->o.length; i++) {
     w->rows[i] = (hb_row){w->session, w->tokens[(uint64_t)w->sample * w->o.length + i], 1};
@@ -320,18 +366,43 @@ static void run_sample(hb_walk *w, uint32_t end, const hb_tap *tap) {
   if (tap) tap->look(tap->context, w, end);
 }
 
+/* From a stream before the stage, which goes on with `keep`. */
+static hb_status run_sample(hb_walk *w, float *from, uint32_t end, bool keep, const hb_tap *tap,
+                            hb_error *error) {
+  size_t values = (size_t)w->model->h.width * w->o.length;
+  float *stream = w->session->buffer[HB_BUFFER_STREAM];
+  if (w->o.stopped && w->o.stopped(w->o.context))
+    return hb_fail(error, HB_ABORTED, HB_NO_OFFSET,
+                   "the run over the calibration text was stopped");
+  from += w->sample * values;
+  memcpy(stream, from, values * sizeof(float));
+  run_operations(w, end, tap);
+  if (keep) memcpy(from, stream, values * sizeof(float));
+  return HB_OK;
+}
+
 hb_status hb_walk_run(hb_walk *w, uint32_t end, uint32_t samples, bool keep, const hb_tap *tap,
                       hb_error *error) {
-  uint64_t row = (uint64_t)w->model->h.width;
-  uint64_t values = row * w->o.length;
-  float *stream = w->session->buffer[HB_BUFFER_STREAM];
-  for (w->sample = 0; w->sample < samples; w->sample++) {
-    if (w->o.stopped && w->o.stopped(w->o.context))
-      return hb_fail(error, HB_ABORTED, HB_NO_OFFSET,
-                     "the run over the calibration text was stopped");
-    memcpy(stream, w->stream + w->sample * values, (size_t)values * sizeof(float));
-    run_sample(w, end, tap);
-    if (keep) memcpy(w->stream + w->sample * values, stream, (size_t)values * sizeof(float));
+  for (w->sample = 0; w->sample < samples; w->sample++)
+    HB_TRY(run_sample(w, w->stream, end, keep, tap, error));
+  return HB_OK;
+}
+
+hb_status hb_walk_run_both(hb_walk *w, uint32_t end, const hb_tap *tap, hb_error *error) {
+  for (w->sample = 0; w->sample < w->o.samples; w->sample++) {
+    enter(w, true);
+    hb_status status = run_sample(w, w->original, end, false, tap, error);
+    enter(w, false);
+    HB_TRY(status);
+    HB_TRY(run_sample(w, w->stream, end, false, tap, error));
   }
+  return HB_OK;
+}
+
+hb_status hb_walk_keep_original(hb_walk *w, hb_error *error) {
+  if (!w->original) return HB_OK;
+  HB_TRY(hb_walk_load(w, w->stage, error));
+  for (w->sample = 0; w->sample < w->o.samples; w->sample++)
+    HB_TRY(run_sample(w, w->original, w->end, true, NULL, error));
   return HB_OK;
 }

@@ -15,6 +15,7 @@ typedef struct hb_walk_options {
   const hb_source *source;       /* must outlive the walk */
   const hb_token *tokens;        /* [samples][length]; copied */
   uint32_t samples, length;      /* length: at most the model's context */
+  bool original;                 /* keep the stream of the model as it was, too */
   void *context;                 /* of stopped */
   int (*stopped)(void *context); /* other than 0 ends a run with HB_ABORTED; may be NULL */
 } hb_walk_options;
@@ -35,6 +36,10 @@ hb_status hb_walk_load(hb_walk *walk, uint32_t layer, hb_error *error);
  * has none. What is written to them counts in later runs. */
 float *hb_walk_values(const hb_walk *walk, uint32_t weight);
 
+/* Where the walk has an original: makes the stage's weights as they are now those of the original,
+ * whose runs later changes do not reach. */
+hb_status hb_walk_set_original(hb_walk *walk, hb_error *error);
+
 /* The operations of the current stage: first .. end - 1. */
 uint32_t hb_walk_first(const hb_walk *walk);
 uint32_t hb_walk_end(const hb_walk *walk);
@@ -50,11 +55,21 @@ typedef struct hb_tap {
  * and the number of the sample. */
 float *hb_walk_rows(const hb_walk *walk, hb_operand operand, size_t *stride);
 uint32_t hb_walk_sample(const hb_walk *walk);
+bool hb_walk_in_original(const hb_walk *walk);
+
+bool hb_walk_has_original(const hb_walk *walk);
 
 /* Runs the current stage up to operation `end` for samples 0 .. samples - 1, each from its stream
  * before the stage. With `keep`, which wants all samples and the stage's end, the stream goes on.
  * tap may be NULL. */
 hb_status hb_walk_run(hb_walk *walk, uint32_t end, uint32_t samples, bool keep, const hb_tap *tap,
                       hb_error *error);
+
+/* The same for all samples, each in the original first; no stream goes on. */
+hb_status hb_walk_run_both(hb_walk *walk, uint32_t end, const hb_tap *tap, hb_error *error);
+
+/* Lets the original's stream go on through the stage's weights as the file has them, which are read
+ * again: what was quantized is given up. Nothing where the walk has no original. */
+hb_status hb_walk_keep_original(hb_walk *walk, hb_error *error);
 
 #endif

@@ -24,7 +24,7 @@ static void take_hidden(void *context, const hb_walk *walk, uint32_t op) {
     memcpy(t->values[hb_walk_sample(walk)] + i * t->width, rows + i * stride, t->width * 4);
 }
 
-static hb_walk *open_walk(hb_source *source, const gguf_file *from) {
+static hb_walk *open_walk_of(hb_source *source, const gguf_file *from, bool original) {
   hb_walk *walk;
   hb_error error;
   *source = (hb_source){from->gguf, (void *)from, read_bytes};
@@ -32,9 +32,14 @@ static hb_walk *open_walk(hb_source *source, const gguf_file *from) {
                              .source = source,
                              .tokens = tokens,
                              .samples = SAMPLES,
-                             .length = LENGTH};
+                             .length = LENGTH,
+                             .original = original};
   if (hb_walk_create(&options, &walk, &error) != HB_OK) fail_msg("%s", error.message);
   return walk;
+}
+
+static hb_walk *open_walk(hb_source *source, const gguf_file *from) {
+  return open_walk_of(source, from, false);
 }
 
 static void run_stage(hb_walk *walk, uint32_t layer, bool keep, const hb_tap *tap) {
@@ -123,6 +128,60 @@ static void changed_weights_count(void **state) {
   gguf_file_close(&from);
 }
 
+typedef struct both {
+  taken original, changed;
+} both;
+
+static void take_both(void *context, const hb_walk *walk, uint32_t op) {
+  both *b = context;
+  take_hidden(hb_walk_in_original(walk) ? &b->original : &b->changed, walk, op);
+}
+
+static void double_weights(hb_walk *walk, hb_weight_kind kind, uint32_t layer) {
+  uint32_t i = hb_weight_find(hb_walk_model(walk), kind, layer);
+  uint64_t count = hb_walk_model(walk)->weights[i].matrix.bytes / sizeof(float);
+  for (uint64_t k = 0; k < count; k++) hb_walk_values(walk, i)[k] *= 2;
+}
+
+/* Through weights that change after they were set, and by a stream through those of the file. */
+static void the_original_goes_on_beside_what_becomes_of_it(void **state) {
+  (void)state;
+  static taken without, changed;
+  static both got;
+  NEED_SHARED("vectors/arch/llama.gguf");
+  gguf_file from = gguf_file_shared("vectors/arch/llama.gguf");
+  hb_source source;
+  hb_error error;
+  walk_through(&from, &without);
+  hb_walk *walk = open_walk_of(&source, &from, true), *single = open_walk(&source, &from);
+  uint32_t layers = hb_walk_model(walk)->h.layers;
+  got.original.width = got.changed.width = changed.width = without.width;
+  for (uint32_t layer = 0; layer < layers; layer++) {
+    assert_int_equal(hb_walk_load(walk, layer, &error), HB_OK);
+    assert_int_equal(hb_walk_set_original(walk, &error), HB_OK);
+    double_weights(walk, HB_WEIGHT_DOWN, layer);
+    hb_tap tap = {&got, take_both};
+    assert_int_equal(hb_walk_run_both(walk, hb_walk_end(walk), &tap, &error), HB_OK);
+    if (layer == 0)
+      assert_memory_not_equal(got.original.values, got.changed.values, sizeof got.changed.values);
+    assert_int_equal(hb_walk_run(walk, hb_walk_end(walk), SAMPLES, true, NULL, &error), HB_OK);
+    assert_int_equal(hb_walk_keep_original(walk, &error), HB_OK);
+    assert_int_equal(hb_walk_load(single, layer, &error), HB_OK);
+    double_weights(single, HB_WEIGHT_DOWN, layer);
+    assert_int_equal(hb_walk_run(single, hb_walk_end(single), SAMPLES, true, NULL, &error), HB_OK);
+  }
+  hb_tap tap = {&got, take_both}, alone = {&changed, take_hidden};
+  assert_int_equal(hb_walk_load(walk, layers, &error), HB_OK);
+  assert_int_equal(hb_walk_run_both(walk, hb_walk_end(walk), &tap, &error), HB_OK);
+  run_stage(single, layers, false, &alone);
+  assert_memory_equal(got.original.values, without.values, sizeof without.values);
+  assert_memory_equal(got.changed.values, changed.values, sizeof changed.values);
+  assert_memory_not_equal(changed.values, without.values, sizeof without.values);
+  hb_walk_destroy(walk);
+  hb_walk_destroy(single);
+  gguf_file_close(&from);
+}
+
 static void what_cannot_be_walked_is_refused(void **state) {
   (void)state;
   NEED_SHARED("vectors/arch/llama.gguf");
@@ -146,6 +205,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_states_are_those_of_the_whole_model_bit_for_bit),
       cmocka_unit_test(changed_weights_count),
+      cmocka_unit_test(the_original_goes_on_beside_what_becomes_of_it),
       cmocka_unit_test(what_cannot_be_walked_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
