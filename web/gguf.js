@@ -23,7 +23,35 @@ const SHOWN_ELEMENTS = 16; // of an array
 /** @param {Core} core @param {Pointer} model */
 export function describeGguf(core, model) {
   const gguf = core.call('hb_model_gguf', model);
-  return { metadata: readMetadata(core, gguf), tensors: readTensors(core, model, gguf) };
+  return {
+    metadata: readMetadata(core, gguf),
+    tensors: readTensors(core, model, gguf),
+    specialTokens: {
+      bos: tokenText(core, gguf, 'tokenizer.ggml.bos_token_id'),
+      eos: tokenText(core, gguf, 'tokenizer.ggml.eos_token_id'),
+      unknown: tokenText(core, gguf, 'tokenizer.ggml.unknown_token_id'),
+    },
+  };
+}
+
+/**
+ * The text of the token whose number a key has.
+ * @param {Core} core
+ * @param {Pointer} gguf
+ * @param {string} key
+ * @returns {string | undefined}
+ */
+function tokenText(core, gguf, key) {
+  const number = findValue(core, gguf, key);
+  const tokens = findValue(core, gguf, 'tokenizer.ggml.tokens')?.record;
+  if (number?.record.type !== VALUE.U32 || tokens?.element !== VALUE.STRING) return undefined;
+  const wanted = Number(readElement(core, number.at, number.record, 0));
+  if (wanted >= tokens.count) return undefined;
+  const view = new DataView(core.bytes.buffer, core.bytes.byteOffset);
+  const lengthAt = (/** @type {number} */ place) => view.getUint32(place, true); // of 8 bytes
+  let at = tokens.data >>> 0;
+  for (let i = 0; i < wanted; i++) at += 8 + lengthAt(at);
+  return core.text(at + 8, lengthAt(at));
 }
 
 /**

@@ -105,6 +105,7 @@ export { capabilities } from './variants.js';
  * A file's header.
  * @typedef {ModelDescription & {
  *   metadata: Record<string, MetadataValue>, tensors: TensorInfo[],
+ *   specialTokens: { bos?: string, eos?: string, unknown?: string },
  * }} Inspection
  */
 

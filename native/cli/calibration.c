@@ -7,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokens of all files, one after the other. */
+/* Tokens of all files, one after the other. Rendered prompts have control tokens, texts have none.
+ */
 static bool read_files(const hb_tokenizer *tokenizer, const cli_list *files, cli_tokens *all) {
   for (uint32_t i = 0; i < files->count; i++) {
     cli_text text;
     cli_tokens tokens;
     if (!cli_read_file(files->texts[i], &text)) return false;
-    bool ok = !cli_is_jsonl(files->texts[i]) || cli_jsonl_texts(files->texts[i], &text);
-    ok = ok && cli_tokenize(tokenizer, (hb_string){text.data, text.length}, 0, &tokens);
+    bool prompts = cli_is_jsonl(files->texts[i]);
+    bool ok = !prompts || cli_jsonl_texts(files->texts[i], &text);
+    ok = ok && cli_tokenize(tokenizer, (hb_string){text.data, text.length},
+                            prompts ? HB_TOKENIZE_SPECIAL : 0, &tokens);
     free(text.data);
     if (!ok) return false;
     hb_token *joined = realloc(all->data, (all->count + tokens.count + 1) * sizeof *joined);

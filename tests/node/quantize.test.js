@@ -77,7 +77,7 @@ describe('quantize', needsNative, () => {
     test('with drawn samples of JSON Lines', async () => {
       const lines = text.match(/.{1,400}/g);
       const jsonl = lines
-        .map((line, i) => JSON.stringify(i % 2 ? line : { text: line }))
+        .map((line, i) => JSON.stringify(i % 2 ? `<s>${line}</s>` : { text: line }))
         .join('\n');
       const path = join(place.folder, 'corpus.jsonl');
       await writeFile(path, jsonl);

@@ -74,6 +74,12 @@ export const COMMANDS = {
     operand: 'IN OUT',
     run: quantizeFile,
   },
+  render: {
+    summary: "Renders conversations in JSON Lines with a model's chat template, to calibrate with",
+    takes: ['model', 'chat-template', 'generation-prompt'],
+    operand: 'FILE',
+    run: renderFile,
+  },
   serve: {
     summary: "Speaks OpenAI's interface over HTTP",
     takes: [...COMPUTE, 'ctx', 'port', 'host', 'api-key', 'most-tokens'],
@@ -287,6 +293,20 @@ function textFile(path) {
   } catch (error) {
     throw new UsageError(/** @type {Error} */ (error).message);
   }
+}
+
+/** @param {Values} values @param {string | undefined} file */
+async function renderFile(values, file) {
+  if (file === undefined) throw new UsageError('render needs FILE');
+  const template = values['chat-template'];
+  const { renderLines } = await import('./render.js');
+  const rendered = renderLines(await textFile(file).text(), {
+    file,
+    model: await inspect(modelOf(values)),
+    template: template === undefined ? undefined : await textFile(template).text(),
+    generationPrompt: values['generation-prompt'],
+  });
+  for await (const prompt of rendered) print(JSON.stringify({ prompt }));
 }
 
 /** @param {Values} values */

@@ -294,6 +294,12 @@ export const OPTIONS = {
   },
   json: { type: 'boolean', help: 'print JSON' },
   kernels: { type: 'boolean', help: 'measure each kernel and type alone instead of a model' },
+  'chat-template': {
+    type: 'string',
+    argument: 'FILE',
+    help: "a Jinja template instead of the model's own",
+  },
+  'generation-prompt': { type: 'boolean', help: 'end with what begins an answer' },
   port: {
     type: 'string',
     argument: 'P',

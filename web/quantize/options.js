@@ -19,7 +19,8 @@ import { number, seedOf, text } from '../options.js';
  * @property {number} [bitsPerWeight] instead of `type`: a type for each matrix, under this budget;
  *   needs `calibration`
  * @property {string | Blob | (string | Blob)[]} [calibration] text to calibrate with, or several;
- *   a File NAME.jsonl has a text, or an object with a `text` or `prompt`, in each line
+ *   a File NAME.jsonl has a text, or an object with a `text` or `prompt`, in each line, in which
+ *   control tokens count as such
  * @property {number} [samples] pieces of the text that are used, evenly spread; 128 unless given
  * @property {number} [length] tokens of a piece, at most the model's context; 512 unless given
  * @property {number | bigint} [seed] draw the pieces instead of spreading them evenly
@@ -105,6 +106,8 @@ import { number, seedOf, text } from '../options.js';
  * @property {QuantizedTensor[]} tensors in the order of the result
  */
 
+/** @typedef {{ text: string, special: boolean }} CalibrationText `special`: with control tokens */
+
 /**
  * As they travel to the worker.
  * @typedef {object} QuantizeArgs
@@ -112,7 +115,7 @@ import { number, seedOf, text } from '../options.js';
  * @property {string | undefined} method
  * @property {[pattern: string, type: number][]} rules
  * @property {number} bits of a budget; 0: none
- * @property {string[]} calibration
+ * @property {CalibrationText[]} calibration
  * @property {number} samples
  * @property {number} length
  * @property {bigint | undefined} seed
@@ -205,18 +208,19 @@ function rulesOf(tensors) {
   });
 }
 
-/** @param {string | Blob | (string | Blob)[]} given @returns {Promise<string[]>} */
+/** @param {string | Blob | (string | Blob)[]} given @returns {Promise<CalibrationText[]>} */
 async function calibrationTexts(given) {
-  /** @type {string[]} */
+  /** @type {CalibrationText[]} */
   const texts = [];
   for (const each of Array.isArray(given) ? given : [given]) {
-    if (typeof each === 'string') texts.push(each);
+    if (typeof each === 'string') texts.push({ text: each, special: false });
     else if (!(each instanceof Blob))
       throw new ArgumentError(`calibration is a text, a File, or a list of them, not ${each}`);
     else {
       const { name = '' } = /** @type {Partial<File>} */ (each);
       const content = await each.text();
-      texts.push(name.endsWith('.jsonl') ? textsOfLines(name, content) : content);
+      const special = name.endsWith('.jsonl'); // prompts that a template made
+      texts.push({ text: special ? textsOfLines(name, content) : content, special });
     }
   }
   return texts;

@@ -20,7 +20,7 @@ export function takeSamples(core, gguf, { calibration, samples, length, seed }) 
   if (!pointer) throw new ArgumentError('a model without a tokenizer cannot be calibrated');
   const tokenizer = new Tokenizer(core, pointer);
   const { bos, addsBos } = tokenizer.info;
-  const texts = calibration.map((text) => tokenizer.tokenize({ text, bos: false, special: false }));
+  const texts = calibration.map((each) => tokenizer.tokenize({ ...each, bos: false }));
   core.call('hb_tokenizer_destroy', pointer);
   const all = texts.flat();
   return core.scope((allocate) => {
