@@ -16,7 +16,6 @@ import {
   text,
   tokenList,
 } from './options.js';
-import { loadQuantized } from './quantize/load.js';
 import { recommendFrom } from './recommend.js';
 import { resolveSources } from './resolve.js';
 import { runSelfTest } from './selftest.js';
@@ -41,7 +40,7 @@ import { stream } from './stream.js';
 export { cache } from './cache/cache.js';
 export { defaultModel } from './default-model.js';
 export * from './error.js';
-export { quantize } from './quantize/quantize.js';
+export { quantize } from './quantize.js';
 export {
   AbortError,
   ArgumentError,
@@ -160,6 +159,7 @@ export async function load(source, options = {}) {
 /** Quantizes before. @param {ModelSource | ModelSource[]} source @param {LoadOptions} options */
 async function quantizeAndLoad(source, options) {
   const args = { options: engineOptions(options) };
+  const { loadQuantized } = await import('./quantize/load.js');
   const { loaded, quantization, notKept } = await loadQuantized(
     source,
     options,

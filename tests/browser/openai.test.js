@@ -21,6 +21,7 @@ for (const browser of BROWSERS) {
 
     test("a model speaks OpenAI's interface, which is fetched with the first call", async () => {
       const result = await page.evaluate(async () => {
+        performance.setResourceTimingBufferSize(1000); // the modules of workers count, too
         const fetched = () =>
           performance.getEntriesByType('resource').some(({ name }) => name.includes('/openai/'));
         const { load, defaultModel } = await import('/web/index.js');

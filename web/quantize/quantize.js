@@ -14,25 +14,11 @@ import { newRun, sweep } from './temporary.js';
 /** @import { QuantizeCall, QuantizeOutcome } from './work.js' */
 
 /**
- * Makes a model small: a GGUF file with its matrices in another type, the same to the byte that the
- * native program writes with these options. The source is read in pieces, where it lies or from the
- * cache, and never held whole; the result goes out as it is made.
- * @overload
- * @param {ModelSource | ModelSource[]} source as `load` takes it: a model in F32, F16 or BF16
- * @param {QuantizeOptions & { to: NonNullable<QuantizeOptions['to']> }} options
- * @returns {Promise<Quantization>}
- */
-/**
- * @overload
- * @param {ModelSource | ModelSource[]} source
- * @param {QuantizeOptions & { to?: undefined }} options
- * @returns {Promise<Quantization & { blob: Blob }>}
- */
-/**
  * @param {ModelSource | ModelSource[]} source
  * @param {QuantizeOptions} options
+ * @returns {Promise<Quantization & { blob?: Blob }>}
  */
-export async function quantize(source, options = {}) {
+export async function quantizeModel(source, options) {
   const { imatrix, allowRequantize = false } = options;
   const call = {
     ...(await commonCall(options, options)),
