@@ -9,6 +9,7 @@
 //   --samples N         pieces of it that are used (default: quantize's)
 //   -c N                tokens of a chunk (256); --chunks N: only so many (default all)
 //   --runs METHOD:TYPE,..  only these (default: the list below)
+//   -t N                threads (2)
 //   --peer DIR          files that another program made of the model, measured too (ggml's of it)
 //   --out DIR           where models, quality.json, quality.md and report/ go (default build/quality)
 //
@@ -26,21 +27,20 @@ const root = resolve(import.meta.dirname, '../..');
 const program = process.env.HB_CLI ?? join(root, 'build/native/halfbyte');
 const shared = resolve(root, process.env.HB_SHARED ?? '../shared');
 
+/** A number in place of a type: so many bits a weight, in types by what each matrix can bear. */
 const RUNS = {
-  rtn: ['q8_0', 'q6_k', 'q5_k', 'q5_0', 'q4_k_m', 'q4_k', 'q4_1', 'q4_0', 'iq4_nl', 'iq4_xs', 'mxfp4', 'nf4', 'fp4', 'q3_k_m', 'q3_k', 'q2_k'],
-  imatrix: ['q4_k', 'q4_0', 'iq4_xs', 'q3_k', 'q2_k'],
-  gptq: ['q4_k', 'q4_0', 'iq4_xs', 'nf4', 'q3_k', 'q2_k'],
-  awq: ['q4_k', 'q4_0', 'q3_k', 'q2_k'],
-  'awq+gptq': ['q4_k', 'q4_0', 'q3_k', 'q2_k'],
-  hqq: ['q5_1', 'q4_1'],
-  spqr: ['q4_k', 'q3_k'],
+  rtn: ['q8_0', 'q6_k', 'q5_k', 'q4_1', 'q4_k', 'q4_0', 'iq4_nl', 'iq4_xs', 'mxfp4', 'nf4', 'fp4', 'q3_k', 'q2_k'],
+  imatrix: ['q4_k', 'q4_0', 'q3_k'],
+  gptq: ['q4_k', 'q4_0', 'iq4_xs', 'nf4', 'q3_k', 'q2_k', '4.5', '3.45'],
+  awq: ['q4_k', 'q4_0', 'q3_k'],
+  'awq+gptq': ['q4_k', 'q4_0', 'q3_k'],
+  hqq: ['q4_1'],
+  spqr: ['q4_k', 'q4_0', 'q3_k'],
   squeezellm: ['table4', 'table3'],
   channel: ['q8_0'],
   smoothquant: ['q8_0'],
-  'smoothquant+gptq': ['q8_0'],
   'llm.int8': ['q8_0'],
-  zeroquant: ['q8_0', 'q4_0'],
-  mixed: ['q4_k'],
+  zeroquant: ['q8_0'],
 };
 const CALIBRATION_FREE = ['rtn', 'hqq', 'channel'];
 
@@ -62,6 +62,7 @@ function readOptions(args) {
       samples: { type: 'string' },
       context: { type: 'string', short: 'c', default: '256' },
       chunks: { type: 'string' },
+      threads: { type: 'string', short: 't', default: '2' },
       runs: { type: 'string' },
       peer: { type: 'string' },
       out: { type: 'string', default: join(root, 'build/quality') },
@@ -87,8 +88,8 @@ function halfbyte(args) {
 }
 
 /** @param {string} file @param {ReturnType<typeof readOptions>} options */
-function compare(file, { model, file: text, context, chunks, out }) {
-  const args = ['compare', model, file, '-f', text, '-c', context, '--report', join(out, 'report'), '--json'];
+function compare(file, { model, file: text, context, chunks, threads, out }) {
+  const args = ['compare', model, file, '-f', text, '-c', context, '-t', threads, '--report', join(out, 'report'), '--json'];
   const { code, out: told, reason } = halfbyte(chunks ? [...args, '--chunks', chunks] : args);
   return code === 0 ? { told: JSON.parse(told) } : { error: reason };
 }
@@ -101,8 +102,9 @@ function compare(file, { model, file: text, context, chunks, out }) {
 function measure(run, options) {
   const { name, method, type } = run;
   const file = join(options.out, 'models', `${name}.gguf`);
-  const args = ['quantize', options.model, file, '--type', type, '--method', method];
-  if (!CALIBRATION_FREE.includes(method)) {
+  const kind = Number(type) > 0 ? ['--bits-per-weight', type] : ['--type', type];
+  const args = ['quantize', options.model, file, ...kind, '--method', method, '-t', options.threads];
+  if (!CALIBRATION_FREE.includes(method) || Number(type) > 0) {
     args.push('--calibration', options.calibration);
     if (options.samples) args.push('--calibration-samples', options.samples);
   }
@@ -133,7 +135,7 @@ function row({ method, type, seconds, told }) {
   const { model, logRatio, meanKl, sameTop } = told;
   return [
     method,
-    type.toUpperCase().replace('-IMATRIX', ', imatrix'),
+    Number(type) > 0 ? `mixed, ${type} bits` : type.toUpperCase().replace('-IMATRIX', ', imatrix'),
     model.bitsPerWeight.toFixed(3),
     (model.fileBytes / 1e6).toFixed(2),
     model.perplexity.value.toFixed(4),
