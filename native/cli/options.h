@@ -71,7 +71,7 @@ typedef struct cli_options {
   X(METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                            \
     "how: rtn gptq awq+gptq ..; the methods stand above")                                          \
   X(CALIBRATION, 0, "calibration", "TEXT", LIST, calibration, 0, 0, NULL,                          \
-    "a file with text to calibrate with, plain or .jsonl; may be repeated; self")                  \
+    "a file with text to calibrate with, plain or .jsonl, or self; may be repeated")               \
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
