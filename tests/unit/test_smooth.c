@@ -3,6 +3,8 @@
 #include "calibrating.h"
 #include "compress/survey.h"
 
+enum { FEW = 4 }; /* samples, as a search takes long */
+
 static gguf_file int8_of(const gguf_file *from, const char *method, const char *activations,
                          double alpha) {
   return quantized(from, &(hb_quantize_options){.type = "q8_0",
@@ -10,7 +12,7 @@ static gguf_file int8_of(const gguf_file *from, const char *method, const char *
                                                 .activations = activations,
                                                 .smooth_alpha = alpha,
                                                 .calibration = tokens,
-                                                .calibration_samples = SAMPLES,
+                                                .calibration_samples = FEW,
                                                 .calibration_length = LENGTH});
 }
 
@@ -66,7 +68,7 @@ static void scales_leave_the_function_of_every_architecture_as_it_was(void **sta
                                                            .method = "smoothquant+rtn",
                                                            .activations = "tensor",
                                                            .calibration = tokens,
-                                                           .calibration_samples = SAMPLES,
+                                                           .calibration_samples = FEW,
                                                            .calibration_length = LENGTH});
     double off = distance(&from, &to);
     if (!(off < 1e-9)) fail_msg("%s: %g", models[i], off);
