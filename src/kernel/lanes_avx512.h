@@ -12,6 +12,22 @@
 #define WIDE_LANES 16
 typedef __m512 wide;
 
+/* Two vectors in one: sums of two products run side by side. */
+#define LANES_PAIRS
+
+LANES_INLINE wide pair_of(f32x8 first, f32x8 second) {
+  __m512d both = _mm512_castpd256_pd512(_mm256_castps_pd(first));
+  return _mm512_castpd_ps(_mm512_insertf64x4(both, _mm256_castps_pd(second), 1));
+}
+
+LANES_INLINE f32x8 pair_first(wide a) {
+  return _mm512_castps512_ps256(a);
+}
+
+LANES_INLINE f32x8 pair_second(wide a) {
+  return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
+}
+
 LANES_INLINE wide wide_set1(float a) {
   return _mm512_set1_ps(a);
 }
