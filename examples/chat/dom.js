@@ -9,6 +9,9 @@ export const megabytes = (bytes) =>
 export const number = (value, digits = 3) =>
   value.toLocaleString('en', { maximumSignificantDigits: digits, useGrouping: false });
 
+export const timeText = (seconds) =>
+  seconds > 90 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds)} s`;
+
 /** Tells something in a line of status. */
 export function say(id, text, failed = false) {
   $(id).textContent = text;

@@ -1,5 +1,5 @@
 // The bar that shows how a load goes, and stops it or goes on with it.
-import { $, megabytes, say } from './dom.js';
+import { $, megabytes, say, timeText } from './dom.js';
 
 /** Both places that tell how a load began and ended; its figures stand by the bar. */
 const sayAll = (text, failed) => {
@@ -56,6 +56,3 @@ function showProgress({ phase, loaded, total, bytesPerSecond, secondsLeft }) {
   if (secondsLeft > 1) parts.push(`${timeText(secondsLeft)} left`);
   $('loading-text').textContent = parts.join(', ');
 }
-
-const timeText = (seconds) =>
-  seconds > 90 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds)} s`;

@@ -3,7 +3,7 @@ import { number } from './dom.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-function node(name, attributes, text) {
+export function node(name, attributes, text) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   if (text !== undefined) element.textContent = text;
@@ -14,9 +14,9 @@ const LABEL = 50; // left of the bars
 const FIGURE = 56; // right of the longest
 const BAR = 17;
 const GAP = 9;
-const HEAD = 28;
+export const HEAD = 28; // above what is drawn
 const LEGEND = 100; // for each entry
-const AXIS = 42;
+export const AXIS = 42; // below it
 
 /**
  * @typedef {object} Plot
@@ -59,7 +59,8 @@ function ticksTo(most) {
   return Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
 }
 
-function axis(most, unit, place, bottom) {
+/** Lines and figures of an axis below what is drawn. */
+export function axis(most, unit, place, bottom) {
   const lines = ticksTo(most).flatMap((value) => [
     node('line', { x1: place(value), x2: place(value), y1: HEAD - 4, y2: bottom, class: 'grid' }),
     node('text', { x: place(value), y: bottom + 15, class: 'tick' }, number(value)),

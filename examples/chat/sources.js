@@ -1,6 +1,7 @@
 // Which model: the built-in one, a file, or an address whose plan is shown before anything is fetched.
 import { cache, defaultModel, plan, recommend } from '../../web/index.js';
 import { $, fill, make, megabytes, number, say } from './dom.js';
+import { askedFor, hubOptions, nameOf } from './names.js';
 
 export function setUpSources(state, open) {
   /** What the plan is of that is shown. @type {{ source: string, options: object } | undefined} */
@@ -16,12 +17,6 @@ export function setUpSources(state, open) {
   });
 
   // ---- A plan
-
-  /** Where `hf:` names are looked up. */
-  const hubOptions = () => {
-    const hub = $('hub').value.trim();
-    return hub ? { hub } : {};
-  };
 
   async function look(source) {
     planned = undefined;
@@ -150,44 +145,8 @@ export function setUpSources(state, open) {
   $('file').addEventListener('change', ({ target }) => {
     const [file] = target.files;
     target.value = ''; // so that the same file can be picked again
-    openFile(file);
+    if (file) open(file, file.name);
   });
   $('tab-model').addEventListener('shown', showKept);
   state.addEventListener('attempted', showKept);
-  setUpDrop(openFile);
-
-  function openFile(file) {
-    if (file) open(file, file.name);
-  }
-}
-
-/** Takes a file that is dropped anywhere on the page. @param {(file: File | undefined) => void} take */
-function setUpDrop(take) {
-  const files = (event) => event.dataTransfer?.types.includes('Files');
-  addEventListener('dragover', (event) => {
-    if (!files(event)) return;
-    event.preventDefault();
-    $('drop').hidden = false;
-  });
-  addEventListener('dragleave', (event) => {
-    if (!event.relatedTarget) $('drop').hidden = true;
-  });
-  addEventListener('drop', (event) => {
-    $('drop').hidden = true;
-    if (!files(event)) return;
-    event.preventDefault();
-    take(event.dataTransfer.files[0]);
-  });
-}
-
-/** The last part of an address. */
-const nameOf = (source) => String(source).split(/[?#]/)[0].split('/').at(-1) || String(source);
-
-/**
- * What an entry of the cache was asked for by: an address, or a name and the hub that it is of.
- * @param {string} identity
- */
-function askedFor(identity) {
-  const [, hub, source] = /^(?:(https?:\S+) (?=hf:))?(.*)$/s.exec(identity);
-  return { source, options: hub ? { hub } : {} };
 }

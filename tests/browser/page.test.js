@@ -119,6 +119,7 @@ for (const browserKind of BROWSERS) {
         await page.focus('#tab-chat');
         for (const [key, part] of [
           ['ArrowRight', 'model'],
+          ['ArrowRight', 'quantize'],
           ['ArrowRight', 'measure'],
           ['ArrowRight', 'chat'],
           ['End', 'measure'],
@@ -168,18 +169,22 @@ for (const browserKind of BROWSERS) {
       });
 
       test('has a name for whatever can be used', async () => {
-        const nameless = await page.evaluate(() =>
-          [...document.querySelectorAll('button, input, textarea, summary, progress, [role]')]
-            .filter((element) => {
-              const named = (element.getAttribute('aria-labelledby') ?? '')
-                .split(' ')
-                .map((id) => document.getElementById(id)?.textContent ?? '');
-              const labels = [...(element.labels ?? [])].map(({ textContent }) => textContent);
-              const own = element.localName === 'textarea' ? '' : element.textContent;
-              const names = [element.ariaLabel ?? '', ...named, ...labels, own];
-              return element.role !== 'status' && !names.some((name) => name.trim());
-            })
-            .map(({ id, outerHTML }) => id || outerHTML),
+        const usable = 'button, input, select, textarea, summary, progress, [role]';
+        const nameless = await page.evaluate(
+          (usable) =>
+            [...document.querySelectorAll(usable)]
+              .filter((element) => {
+                const named = (element.getAttribute('aria-labelledby') ?? '')
+                  .split(' ')
+                  .map((id) => document.getElementById(id)?.textContent ?? '');
+                const labels = [...(element.labels ?? [])].map(({ textContent }) => textContent);
+                const filled = ['select', 'textarea'].includes(element.localName);
+                const own = filled ? '' : element.textContent;
+                const names = [element.ariaLabel ?? '', ...named, ...labels, own];
+                return element.role !== 'status' && !names.some((name) => name.trim());
+              })
+              .map(({ id, outerHTML }) => id || outerHTML),
+          usable,
         );
         assert.deepEqual(nameless, []);
       });
