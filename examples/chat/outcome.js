@@ -57,8 +57,11 @@ const warning = ({ experimental }) =>
     ? `${experimental} has fewer than 4 bits a value and is experimental: look at its quality below.`
     : '';
 
+/** All that are quantized are weights. */
+const shortName = ({ name }) => name.replace(/\.weight$/, '');
+
 const tensorRow = (tensor) => [
-  tensor.name,
+  shortName(tensor),
   `${tensor.from} → ${tensor.to}`,
   `${number((8 * tensor.bytes) / tensor.values)} bits`,
   `${number(percent(tensor))} %`,
@@ -70,7 +73,7 @@ const leftText = (count) => (count > 0 ? `${count} others stayed as they were.` 
 function kinds(tensors) {
   const groups = new Map();
   for (const tensor of tensors) {
-    const name = tensor.name.replace(/^blk\.\d+\./, '').replace(/\.weight$/, '');
+    const name = shortName(tensor).replace(/^blk\.\d+\./, '');
     if (!groups.has(name)) groups.set(name, []);
     groups.get(name).push({ name: tensor.name, value: percent(tensor) });
   }

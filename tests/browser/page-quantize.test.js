@@ -9,12 +9,14 @@ import { METHODS } from '../../examples/chat/ways.js';
 import { load, quantize } from '../../web/index.js';
 import { sha256 } from '../../web/hash.js';
 import { openSource } from '../../web/sources.js';
+import { serveFaulty } from '../node/faulty.js';
 import { text as calibration } from '../node/quantizing.js';
-import { openPage, setValue, text, textIs } from './page.js';
+import { front, openPage, setValue, text, textIs } from './page.js';
 import { borrow } from './shared.js';
 import { BROWSERS, installed } from './support.js';
 
 const SHAPE = { shape: '64,2,4,2,128,300', type: 'f16' };
+const FILE = '/models/far.gguf';
 const TEXT = 'There was a house by the sea, in which nobody lived but a cat. '.repeat(8);
 const number = (value, digits = 3) =>
   value.toLocaleString('en', { maximumSignificantDigits: digits, useGrouping: false });
@@ -22,10 +24,10 @@ const number = (value, digits = 3) =>
 const folder = mkdtempSync(join(tmpdir(), 'halfbyte-page-'));
 const path = join(folder, 'random-f16.gguf');
 const texts = join(folder, 'texts.txt');
-let size, calibrated, hash, compared;
+let bytes, calibrated, hash, compared;
 before(async () => {
   const reader = await openSource({ kind: 'synthetic', ...SHAPE, seed: 1n }, {});
-  const bytes = Buffer.alloc((size = reader.size));
+  bytes = Buffer.alloc(reader.size);
   for (let at = 0, n; (n = await reader.read(() => bytes.subarray(at))) > 0;) at += n;
   writeFileSync(path, bytes);
   writeFileSync(texts, calibration);
@@ -43,23 +45,26 @@ test('each method that the page offers can write each type that it offers with i
   for (const [method, { types, text: wants }] of Object.entries(METHODS))
     for (const type of method === 'rtn' || !wants ? types : types.slice(0, 1)) {
       const text = wants && { calibration, samples: 1, length: 16 };
-      const { bytes } = await quantize(shape, { type, method, ...text });
-      assert.ok(bytes > 0, `${method} ${type}`);
+      const result = await quantize(shape, { type, method, ...text });
+      assert.ok(result.bytes > 0, `${method} ${type}`);
     }
 });
 
 for (const kind of BROWSERS)
   describe(`quantizing in the page in ${kind.name}`, installed(kind), () => {
-    let browser, server, page, errors;
+    let browser, server, host, page, errors;
     before(async () => {
       server = await serve();
+      host = await serveFaulty(bytes);
+      front(host, server.url, [FILE]);
       browser = await borrow(kind);
-      ({ page, errors } = await openPage(browser, server.url));
+      ({ page, errors } = await openPage(browser, host.origin));
       await page.click('#tab-quantize');
     });
     after(async () => {
       await browser?.close();
       await server?.close();
+      await host?.close();
     });
 
     const cells = (selector) =>
@@ -164,12 +169,12 @@ for (const kind of BROWSERS)
 
     test('tells sizes, bits and errors as they are', async () => {
       const [before, now, bits, method] = await cells('#outcome-rows');
-      const { bytes, bitsPerWeight, tensors } = calibrated;
+      const { bytes: after, bitsPerWeight, tensors } = calibrated;
       assert.deepEqual(
         [before, now, bits, method],
         [
-          `${(size / 1e6).toFixed(1)} MB`,
-          `${(bytes / 1e6).toFixed(1)} MB, ${number((100 * bytes) / size)} % of it`,
+          `${(bytes.length / 1e6).toFixed(1)} MB`,
+          `${(after / 1e6).toFixed(1)} MB, ${number((100 * after) / bytes.length)} % of it`,
           number(bitsPerWeight),
           'gptq, on 4 × 32 tokens of text',
         ],
@@ -246,6 +251,33 @@ for (const kind of BROWSERS)
         other,
         /^\S+ and \d+ more: became \S+: rows of 64 values do not divide into Q4_K/,
       );
+    });
+
+    test('fetches a model from an address, and offers it again', async () => {
+      await setValue(page, '#from', host.origin + FILE);
+      await page.click('#from-form button');
+      await textIs(page, '#from-status', /^far\.gguf: llama, .* in F16\.$/);
+      await page.select('#method', 'nf4');
+      await page.click('#start');
+      await textIs(page, '#quantize-status', /^far-nf4\.gguf is ready/);
+      host.calm();
+      await pick('#from-file', path);
+      await textIs(page, '#from-status', /^random-f16/);
+      await page.click('#tab-quantize');
+      await page.waitForSelector('#from-kept:not([hidden]) option + option');
+      const [, kept] = await page.$$eval('#from-kept option', (all) =>
+        all.map(({ value, textContent }) => ({ value, textContent })),
+      );
+      assert.equal(kept.textContent, `far.gguf, ${(bytes.length / 1e6).toFixed(1)} MB`);
+      await page.select('#from-kept', kept.value);
+      await textIs(page, '#from-status', /^far\.gguf: llama, .* in F16\.$/);
+      assert.equal(host.requests(), 0);
+    });
+
+    test('says what is wrong with a file', async () => {
+      await pick('#from-file', texts);
+      await textIs(page, '#from-status', /^texts\.txt: .*GGUF/);
+      assert.equal(await page.$eval('#start', ({ disabled }) => disabled), true);
     });
 
     test('has room on a phone', async () => {
