@@ -1,5 +1,6 @@
 // The caller's side of quantizing: a worker of its own for each piece of work, which ends with it.
 import { Client, abortError } from '../client.js';
+import { ArgumentError } from '../generated.js';
 import { resolveSources } from '../resolve.js';
 import { capabilities } from '../variants.js';
 import { quantizeArgs, workOptions } from './options.js';
@@ -20,6 +21,8 @@ import { newRun, sweep } from './temporary.js';
  */
 export async function quantizeModel(source, options) {
   const { imatrix, allowRequantize = false } = options;
+  if (imatrix !== undefined && options.calibration !== undefined)
+    throw new ArgumentError('quantize takes either `imatrix` or `calibration`');
   const call = {
     ...(await commonCall(options, options)),
     quantized: allowRequantize ? 'take' : 'refuse',

@@ -180,7 +180,7 @@ function quantizeModel({ machine, model, emit }, { options }, output) {
   const { type, bits } = options;
   const listening = new Listening(core, options, output.write, emit);
   const samples = takeSamples(core, model.gguf, options);
-  const method = options.method ?? (samples ? 'gptq' : undefined);
+  const method = options.method ?? (model.importance ? undefined : usualMethod(options));
   machine.listener = listening;
   core.scope((allocate) => {
     const text = (/** @type {string} */ given) => core.putText(allocate, `${given}\0`).data;
@@ -206,4 +206,15 @@ function quantizeModel({ machine, model, emit }, { options }, output) {
     threads,
     threadsReason,
   };
+}
+
+/**
+ * The method that is meant where none is named, as on the native program's command line.
+ * @param {QuantizeArgs} options
+ * @returns {string | undefined} undefined: rtn
+ */
+function usualMethod({ type, bits, calibration, others }) {
+  if (/^table[34]$/i.test(type ?? '')) return 'squeezellm';
+  const plain = others.granularity === undefined && others.group_size === undefined;
+  return plain && (calibration.length > 0 || bits > 0) ? 'gptq' : undefined;
 }
