@@ -55,12 +55,12 @@ test('Q4_0: gptq costs at most 0.6 times what rounding does, and awq less than r
     assert.ok(scaled < 0.9 * rounded); // 0.69
   });
 
-test('Q3_K: gptq costs less than ggml\'s own file',
+test('Q3_K: gptq costs at most 0.6 times what ggml\'s own file does',
   needs(original, ggml, heldOut, calibration), (t) => {
     const reference = excess(perplexity(shared(ggml), chunks));
     const compensated = excess(quantized(t, shared(original), chunks, 'q3_k', 'gptq'));
     t.diagnostic(`ggml ${reference}, gptq ${compensated}`);
-    assert.ok(compensated <= 0.75 * reference); // 0.66
+    assert.ok(compensated <= 0.6 * reference); // 0.57
   });
 
 // int8 on both sides. A scale for the whole tensor, fixed from calibration, is what large inputs spoil.
