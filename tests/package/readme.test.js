@@ -21,15 +21,19 @@ let installed;
 before(() => {
   installed = installPackage();
   for (const name of ['ai', '@ai-sdk', 'openai']) installed.link(name);
+  cpSync(join(root, MODEL), join(installed.folder, 'model.gguf'));
+  const widen = ['quantize', 'model.gguf', 'model-f16.gguf', '--type', 'f16', '--allow-requantize'];
+  return installed.run('npx', ['halfbyte', ...widen], installed.folder);
 });
 after(() => installed?.remove());
 
-/** A folder with a snippet in it, and the model that it may name. */
+/** A folder with a snippet in it, and the models that it may name. */
 function place(name, file, code) {
   const folder = join(installed.folder, name);
   mkdirSync(folder);
   writeFileSync(join(folder, file), code);
-  cpSync(join(root, MODEL), join(folder, 'model.gguf'));
+  for (const model of ['model.gguf', 'model-f16.gguf'])
+    cpSync(join(installed.folder, model), join(folder, model));
   return folder;
 }
 
