@@ -169,15 +169,17 @@ typedef struct knowledge {
   float *importance; /* [cols] */
 } knowledge;
 
-/* *out is to be forgotten, whatever the status. */
-static hb_status know(hb_layer_work *l, hb_operand input, uint32_t op, knowledge *out,
+/* *out is to be forgotten, whatever the status. `drifts`: whether what reads the input may be
+ * moved. */
+static hb_status know(hb_layer_work *l, hb_operand input, uint32_t op, bool drifts, knowledge *out,
                       hb_error *error) {
+  bool gram = hb_method_wants_gram(l->job->method);
   *out = (knowledge){.importance =
                          hb_allocate(l->job->options->allocator, input.width * sizeof(float))};
   if (!out->importance) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize");
-  if (hb_method_wants_gram(l->job->method))
+  if (gram && drifts)
     return hb_drift_gather(l, input, op, &out->statistics, out->importance, &out->drift, error);
-  return hb_layer_gather(l, input, op, false, &out->statistics, out->importance, error);
+  return hb_layer_gather(l, input, op, gram, &out->statistics, out->importance, error);
 }
 
 static hb_inputs inputs_of(const knowledge *k) {
@@ -194,7 +196,7 @@ static void forget(const hb_layer_work *l, uint32_t cols, knowledge *k) {
 static hb_status quantize_group(hb_layer_work *l, uint32_t first, uint32_t end, hb_error *error) {
   const hb_op *op = &hb_walk_model(l->walk)->program[l->products[first].op];
   knowledge k;
-  hb_status status = know(l, op->in, l->products[first].op, &k, error);
+  hb_status status = know(l, op->in, l->products[first].op, true, &k, error);
   hb_inputs inputs = inputs_of(&k);
   float scale = 1;
   if (status == HB_OK && l->job->method->activations == HB_ACTIVATIONS_TENSOR)
@@ -323,7 +325,6 @@ static hb_status write_last(hb_tensor_job *job, size_t index, const hb_inputs *i
   hb_job_begin(job, index);
   if (!hb_gguf_tensor(job->source->gguf, "output.weight")) {
     shared.damping = TABLE_DAMPING;
-    shared.drift = NULL;
   } else if (!hb_string_equal(job->tensor->name, hb_string_of("output.weight"))) {
     shared = (hb_inputs){0};
   }
@@ -340,8 +341,9 @@ static hb_status quantize_output(hb_layer_work *l, hb_error *error) {
   uint32_t layers = hb_walk_model(l->walk)->h.layers, width = hb_walk_model(l->walk)->h.width;
   HB_TRY(hb_walk_load(l->walk, layers, error));
   knowledge k;
+  bool tied = !hb_gguf_tensor(l->job->source->gguf, "output.weight");
   hb_operand hidden = {HB_BUFFER_HIDDEN, 0, width};
-  hb_status status = know(l, hidden, hb_walk_end(l->walk), &k, error);
+  hb_status status = know(l, hidden, hb_walk_end(l->walk), !tied, &k, error);
   hb_inputs inputs = inputs_of(&k);
   for (size_t i = 0; i < plan->count && status == HB_OK; i++)
     if (plan->tensors[i].stage == hb_plan_stage(plan->layers))
