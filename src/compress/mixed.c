@@ -57,11 +57,11 @@ static hb_status check_budget(const hb_sensitivity *items, size_t count, double 
     values += (double)items[i].values;
   }
   if (bits * values >= least) return HB_OK;
-  uint64_t wanted = (uint64_t)(bits * 1000), needed = (uint64_t)(least / values * 1000) + 1;
+  uint64_t wanted = (uint64_t)(bits * 100), needed = (uint64_t)(least / values * 100) + 1;
   return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                 "a budget of %u thousandths of a bit per weight is too small: the smallest types "
-                 "need %u",
-                 wanted, needed);
+                 "a budget of %u.%u%u bits a weight is too small: the smallest types need %u.%u%u",
+                 wanted / 100, wanted / 10 % 10, wanted % 10, needed / 100, needed / 10 % 10,
+                 needed % 10);
 }
 
 static hb_status solve(hb_tensor_job *job, hb_sensitivity *items, hb_budget_item *budget,

@@ -222,8 +222,8 @@ static void budgets_that_cannot_be_kept_are_refused_with_the_numbers(void **stat
   gguf_file from = gguf_file_shared(MODEL);
   draw_tokens();
   hb_quantize_options options = options_for("gptq", NULL);
-  refuses(&from, &options, 2.5, "2500 thousandths of a bit per weight is too small");
-  refuses(&from, &options, 2.5, "need 2626");
+  refuses(&from, &options, 2.5, "a budget of 2.50 bits a weight is too small");
+  refuses(&from, &options, 2.5, "need 2.63");
   refuses(&from, &options, NAN, "more than 0");
   refuses(&from, &options, 33, "at most 32");
   options.method = "spqr";
