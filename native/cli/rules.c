@@ -23,16 +23,6 @@ static bool read_rule(const char *text, size_t length, cli_rules *out) {
   return true;
 }
 
-bool cli_rules_read(const char *text, cli_rules *out) {
-  out->count = 0;
-  for (;;) {
-    size_t length = strcspn(text, ",");
-    if (!read_rule(text, length, out)) return false;
-    if (text[length] == '\0') return true;
-    text += length + 1;
-  }
-}
-
 /* Length of the wildcard at the pattern's beginning, or 0. */
 static size_t wildcard(hb_string pattern) {
   if (pattern.length > 0 && pattern.data[0] == '*') return 1;
@@ -60,6 +50,26 @@ static bool matches(hb_string name, hb_string pattern) {
   for (size_t i = 0; i <= name.length; i++)
     if (begins((hb_string){name.data + i, name.length - i}, pattern)) return true;
   return false;
+}
+
+static bool fits_any(hb_string pattern, const hb_gguf *gguf) {
+  size_t i = 0, count = hb_gguf_tensor_count(gguf);
+  while (i < count && !matches(hb_gguf_tensor_at(gguf, i)->name, pattern)) i++;
+  return i < count;
+}
+
+bool cli_rules_read(const char *text, const hb_gguf *gguf, cli_rules *out) {
+  for (out->count = 0;; text++) {
+    size_t length = strcspn(text, ",");
+    if (!read_rule(text, length, out)) return false;
+    hb_string pattern = out->rules[out->count - 1].pattern;
+    if (!fits_any(pattern, gguf)) {
+      cli_fail("--tensor: no tensor's name has '%.*s' in it", (int)pattern.length, pattern.data);
+      return false;
+    }
+    text += length;
+    if (*text == '\0') return true;
+  }
 }
 
 hb_type cli_rules_type(const cli_rules *rules, hb_string name, hb_type type) {

@@ -18,9 +18,9 @@ typedef struct cli_rules {
   uint32_t count;
 } cli_rules;
 
-/* Reads rules, separated by commas, which must outlive them. Says what is wrong and returns false.
- */
-bool cli_rules_read(const char *text, cli_rules *out);
+/* Reads rules, separated by commas, which must outlive them. Says what is wrong, such as a rule
+ * that no tensor's name fits, and returns false. */
+bool cli_rules_read(const char *text, const hb_gguf *gguf, cli_rules *out);
 
 /* The type of the first rule that a tensor's name matches, else `type`. */
 hb_type cli_rules_type(const cli_rules *rules, hb_string name, hb_type type);

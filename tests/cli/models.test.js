@@ -281,9 +281,14 @@ test('quantize gives tensors types by rules', needs('models/tales-5.8m/tales-5.8
     ['blk.0.ffn_down.weight', 'Q4_0'], ['token_embd.weight', 'F16'],
   ])
     assert.match(list, new RegExp(`${type} .*${name}\\n`), name);
-  const wrong = halfbyte(['quantize', shared('models/tales-5.8m/tales-5.8m-f32.gguf'), `${file}.2`, '--type', 'q4_0', '--tensor', 'attn_v']);
-  assert.equal(wrong.code, 2);
-  assert.match(wrong.err, /--tensor takes rules such as attn_v=q6_k, not 'attn_v'/);
+  for (const [rules, reason] of [
+    ['attn_v', /--tensor takes rules such as attn_v=q6_k, not 'attn_v'/],
+    ['attn_v=q6_k,atn_q=q5_k', /--tensor: no tensor's name has 'atn_q' in it/],
+  ]) {
+    const wrong = halfbyte(['quantize', shared('models/tales-5.8m/tales-5.8m-f32.gguf'), `${file}.2`, '--type', 'q4_0', '--tensor', rules]);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.err, reason);
+  }
 });
 
 test('quantize takes a quantized model only when told to', (t) => {

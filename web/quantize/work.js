@@ -10,9 +10,10 @@ import { storeOf } from './kept.js';
 import { Listening } from './listening.js';
 import { QuantizeMachine } from './machine.js';
 import { Output, handOver, keepResult } from './output.js';
+import { ruleFor } from './rules.js';
 import { takeSamples } from './samples.js';
 
-/** @import { Pointer } from '../core.js' */
+/** @import { Core, Pointer } from '../core.js' */
 /** @import { Host } from '../engine.js' */
 /** @import { DownloadSettings, Source } from '../sources.js' */
 /** @import { Quantization, QuantizeArgs } from './options.js' */
@@ -166,6 +167,23 @@ function refuseQuantized({ core }, gguf) {
   }
 }
 
+/**
+ * A rule that no tensor's name fits is a mistake.
+ * @param {Core} core
+ * @param {Pointer} gguf
+ * @param {QuantizeCall['options']['rules']} rules
+ */
+function checkRules(core, gguf, rules) {
+  const count = core.call('hb_gguf_tensor_count', gguf);
+  const names = Array.from(
+    { length: count },
+    (_, i) => core.read('hb_tensor', core.call('hb_gguf_tensor_at', gguf, i)).name,
+  );
+  for (const [pattern] of rules)
+    if (!names.some((name) => ruleFor(pattern).test(name)))
+      throw new ArgumentError(`tensors: no tensor's name has '${pattern}' in it`);
+}
+
 // ---- The work
 
 /**
@@ -178,6 +196,7 @@ function quantizeModel({ machine, model, emit }, { options }, output) {
   const begun = performance.now();
   const { core, parallel, threads, threadsReason } = machine;
   const { type, bits } = options;
+  checkRules(core, model.gguf, options.rules);
   const listening = new Listening(core, options, output.write, emit);
   const samples = takeSamples(core, model.gguf, options);
   const method = options.method ?? (model.importance ? undefined : usualMethod(options));
