@@ -131,13 +131,14 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .journal = hb_output_journal(output),
                                           .granularity = options->granularity,
                                           .group_size = options->group_size,
-                                          .outlier_threshold = (double)options->outlier_threshold,
                                           .smooth_alpha = (double)options->smooth_alpha,
                                           .context = &j,
                                           .report = report,
                                           .progress = advance};
+  if (cli_given(options, OPTION_OUTLIER_THRESHOLD))
+    quantize_options.outlier_threshold = (double)options->outlier_threshold;
   if (options->tensor_rules) {
-    if (!cli_rules_read(options->tensor_rules, &j.rules)) return CLI_USAGE;
+    if (!cli_rules_read(options->tensor_rules, source->gguf, &j.rules)) return CLI_USAGE;
     quantize_options.choose = choose;
   }
   size_t found = hb_output_marks(output);

@@ -76,6 +76,24 @@ static hb_status check_type(const char *name, const hb_method *method, const cha
                  hb_type_name(own), type);
 }
 
+/* An option that says nothing to the method is a mistake. */
+static hb_status check_use(const char *name, const hb_method *method, const hb_quantize_options *o,
+                           hb_error *error) {
+  const struct {
+    bool given, used;
+    const char *what;
+  } uses[] = {
+      {o->outliers > 0, hb_method_outliers(method) > 0, "a part of outliers"},
+      {o->outlier_threshold > 0, method->outlier_columns, "a threshold of outliers"},
+      {o->smooth_alpha > 0, method->smooth, "an alpha"},
+  };
+  for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+    if (uses[i].given && !uses[i].used)
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s has no use for %s", name,
+                     uses[i].what);
+  return HB_OK;
+}
+
 static hb_status check_options(const hb_source *source, const hb_quantize_options *o,
                                hb_recipe *recipe, hb_method *method, hb_error *error) {
   const char *standard = o->importance ? "imatrix" : "rtn";
@@ -86,6 +104,7 @@ static hb_status check_options(const hb_source *source, const hb_quantize_option
   HB_TRY(hb_recipe_find(o->type ? o->type : method->type, recipe, error));
   HB_TRY(check_type(name, method, o->type, recipe, error));
   HB_TRY(hb_method_set_granularity(method, o->granularity, o->group_size, error));
+  HB_TRY(check_use(name, method, o, error));
   if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
   if (o->importance) HB_TRY(check_importance(source, o, name, method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));

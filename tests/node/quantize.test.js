@@ -244,6 +244,16 @@ describe('quantize', needsNative, () => {
       ['too little text', { type: 'q4_0', calibration: 'few words' }, /4096 are needed/],
       ['a rule for no type', { type: 'q4_0', tensors: { attn_v: 'q9' } }, /attn_v.*'q9'/],
       ['a rule without a name', { type: 'q4_0', tensors: 'q6_k' }, /rules such as/],
+      [
+        'a rule for no tensor',
+        { type: 'q4_0', tensors: 'atn_v=q6_k' },
+        /no tensor's name has 'atn_v'/,
+      ],
+      [
+        'an option of another method',
+        { type: 'q4_0', smoothAlpha: 0.5 },
+        /rtn has no use for an alpha/,
+      ],
       ['text that is none', { type: 'q4_0', calibration: 5 }, /calibration is a text/],
       ['too many samples', { type: 'q4_0', samples: 2 ** 21 }, /samples/],
       ['text and an importance file', { type: 'q4_0', imatrix: 'x', ...CALIBRATED }, /either/],

@@ -38,6 +38,18 @@ static inline void draw_tokens(void) {
   }
 }
 
+/* The importance file of the tokens. */
+static inline gguf_file measured_inputs(const gguf_file *from) {
+  hb_source source = {from->gguf, (void *)from, read_bytes};
+  bytes to = {0};
+  hb_sink sink = {&to, write_bytes};
+  hb_error error;
+  hb_calibrate_options options = {
+      .calibration = tokens, .calibration_samples = SAMPLES, .calibration_length = LENGTH};
+  if (hb_calibrate(&source, &options, &sink, &error) != HB_OK) fail_msg("%s", error.message);
+  return gguf_file_of(to.data, to.size);
+}
+
 /* Logits [SCORED][vocabulary] of the tokens behind the calibration's, from malloc. */
 static inline float *logits_of(const gguf_file *file, size_t *vocabulary) {
   hb_model *model;

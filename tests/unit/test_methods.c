@@ -123,6 +123,11 @@ static void contradictions_are_refused_by_name(void **state) {
       {{.type = "q4_0", .group_size = 96}, "token_embd.weight: rows of 256 values do not divide"},
       {{.type = "q4_k", .granularity = "channel"}, "values cannot be rounded to Q4_K by this"},
       {{.granularity = "channel"}, "no type to quantize to"},
+      {{.type = "q4_0", .method = "gptq", .outliers = 0.01},
+       "gptq has no use for a part of outliers"},
+      {{.type = "q4_0", .outlier_threshold = 6}, "rtn has no use for a threshold of outliers"},
+      {{.type = "q8_0", .method = "llm.int8", .smooth_alpha = 0.5},
+       "llm.int8 has no use for an alpha"},
   };
   gguf_file from = gguf_file_shared(MODEL);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -72,14 +72,7 @@ static void an_importance_file_hands_its_text_on(void **state) {
   NEED_SHARED(TINY);
   gguf_file from = gguf_file_shared(TINY);
   draw_tokens();
-  hb_source source = {from.gguf, &from, read_bytes};
-  bytes to = {0};
-  hb_sink sink = {&to, write_bytes};
-  hb_error error;
-  hb_calibrate_options options = {
-      .calibration = tokens, .calibration_samples = SAMPLES, .calibration_length = LENGTH};
-  assert_int_equal(hb_calibrate(&source, &options, &sink, &error), HB_OK);
-  gguf_file measured = gguf_file_of(to.data, to.size);
+  gguf_file measured = measured_inputs(&from);
   hb_source importance = {measured.gguf, &measured, read_bytes};
   gguf_file f = quantized(&from, &(hb_quantize_options){.type = "q4_0", .importance = &importance});
   assert_true(hb_string_equal(method_of(&f), hb_string_of("imatrix")));

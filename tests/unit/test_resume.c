@@ -333,13 +333,17 @@ static void what_another_run_left_is_refused(void **state) {
   changed.outliers = 0.02;
   assert_refused(&from, changed, &left, "had other options");
   changed = options;
+  changed.choose = all_q8;
+  assert_refused(&from, changed, &left, "had other options");
+  free(left.file.data);
+
+  options = calibrated("q8_0", "smoothquant+llm.int8");
+  left = finished(&from, &options);
+  changed = options;
   changed.smooth_alpha = 0.7;
   assert_refused(&from, changed, &left, "had other options");
   changed = options;
   changed.outlier_threshold = 5;
-  assert_refused(&from, changed, &left, "had other options");
-  changed = options;
-  changed.choose = all_q8;
   assert_refused(&from, changed, &left, "had other options");
   free(left.file.data);
   gguf_file_close(&other);
