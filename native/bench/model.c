@@ -352,9 +352,9 @@ const cli_command command_bench = {
     .details = "Medians of tokens per second in prefill and decode, the share of the memory's\n"
                "speed that decoding reaches, load time, time to the first token, memory.\n"
                "With --kernels, --type leaves out the other types.",
-    .takes = CLI_BIT(MODEL) | CLI_BIT(SHAPE) | CLI_BIT(WEIGHTS) | CLI_BIT(WEIGHT_SEED) |
-             CLI_BIT(THREAD_COUNTS) | CLI_BIT(PROMPT_LENGTH) | CLI_BIT(GENERATED) |
-             CLI_BIT(REPEATS) | CLI_BIT(DEPTH) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON) |
-             CLI_BIT(KERNELS),
+    .takes =
+        CLI_OPTIONS(OPTION_MODEL, OPTION_SHAPE, OPTION_WEIGHTS, OPTION_WEIGHT_SEED,
+                    OPTION_THREAD_COUNTS, OPTION_PROMPT_LENGTH, OPTION_GENERATED, OPTION_REPEATS,
+                    OPTION_DEPTH, OPTION_ISA, OPTION_KV, OPTION_JSON, OPTION_KERNELS),
     .run = run,
 };

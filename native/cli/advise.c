@@ -99,9 +99,9 @@ const cli_command command_advise = {
     .details =
         "Kernels are measured for a moment. Types are told from the best to the worst, as it is\n"
         "known of many models; with a report of compare, also what was measured of this one.",
-    .takes = CLI_BIT(MEMORY) | CLI_BIT(SPEED) | CLI_BIT(RATED) | CLI_BIT(CONTEXT) |
-             CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON),
-    .needs = CLI_BIT(MEMORY),
+    .takes = CLI_OPTIONS(OPTION_MEMORY, OPTION_SPEED, OPTION_RATED, OPTION_CONTEXT, OPTION_THREADS,
+                         OPTION_ISA, OPTION_KV, OPTION_JSON),
+    .needs = CLI_OPTIONS(OPTION_MEMORY),
     .least_operands = 1,
     .most_operands = 1,
     .run = advise,

@@ -84,9 +84,9 @@ const cli_command command_calibrate = {
     .summary = "Measures over a text how large the inputs of each matrix are",
     .details = "The file that it writes, an importance matrix as llama.cpp has it, tells quantize "
                "which\nvalues matter.",
-    .takes = CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) | CLI_BIT(CALIBRATION_LENGTH) |
-             CLI_BIT(CALIBRATION_SEED) | CLI_BIT(OUTPUT) | CLI_BIT(THREADS),
-    .needs = CLI_BIT(CALIBRATION) | CLI_BIT(OUTPUT),
+    .takes = CLI_OPTIONS(OPTION_CALIBRATION, OPTION_CALIBRATION_SAMPLES, OPTION_CALIBRATION_LENGTH,
+                         OPTION_CALIBRATION_SEED, OPTION_OUTPUT, OPTION_THREADS),
+    .needs = CLI_OPTIONS(OPTION_CALIBRATION, OPTION_OUTPUT),
     .least_operands = 1,
     .most_operands = 1,
     .run = calibrate,

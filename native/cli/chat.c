@@ -110,7 +110,7 @@ const cli_command command_chat = {
     .operands = "",
     .summary = "Converses with a model, line by line",
     .details = "Chat templates are not applied: what you type continues the text as it is.",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_SAMPLING_OPTIONS,
-    .needs = CLI_BIT(MODEL),
+    .takes = CLI_OPTIONS(CLI_COMPUTE_OPTIONS, CLI_SAMPLING_OPTIONS),
+    .needs = CLI_OPTIONS(OPTION_MODEL),
     .run = chat,
 };

@@ -10,11 +10,11 @@ extern const cli_command command_run, command_chat, command_inspect, command_tok
     command_bench, command_selftest;
 
 /* Options of every command that computes with a model. */
-#define CLI_COMPUTE_OPTIONS (CLI_BIT(MODEL) | CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV))
+#define CLI_COMPUTE_OPTIONS OPTION_MODEL, OPTION_THREADS, OPTION_ISA, OPTION_KV
 
 /* Options of the commands that generate text. */
 #define CLI_SAMPLING_OPTIONS                                                                       \
-  (CLI_BIT(MAX_TOKENS) | CLI_BIT(TEMPERATURE) | CLI_BIT(TOP_K) | CLI_BIT(TOP_P) | CLI_BIT(MIN_P) | \
-   CLI_BIT(REPEAT_PENALTY) | CLI_BIT(SEED) | CLI_BIT(STOP) | CLI_BIT(CONTEXT) | CLI_BIT(STATS))
+  OPTION_MAX_TOKENS, OPTION_TEMPERATURE, OPTION_TOP_K, OPTION_TOP_P, OPTION_MIN_P,                 \
+      OPTION_REPEAT_PENALTY, OPTION_SEED, OPTION_STOP, OPTION_CONTEXT, OPTION_STATS
 
 #endif

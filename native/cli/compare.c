@@ -32,9 +32,9 @@ const cli_command command_compare = {
     .summary = "Measures what quantizing a model cost",
     .details = "Both models read the text in step. Told are their perplexities, how far the\n"
                "predictions of MODEL are from those of REF, sizes, speeds and memory.",
-    .takes = CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) |
-             CLI_BIT(THREADS) | CLI_BIT(ISA) | CLI_BIT(KV) | CLI_BIT(JSON) | CLI_BIT(REPORT),
-    .needs = CLI_BIT(TEXT_FILE),
+    .takes = CLI_OPTIONS(OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS, OPTION_CONVENTION,
+                         OPTION_THREADS, OPTION_ISA, OPTION_KV, OPTION_JSON, OPTION_REPORT),
+    .needs = CLI_OPTIONS(OPTION_TEXT_FILE),
     .least_operands = 2,
     .most_operands = 2,
     .run = compare,

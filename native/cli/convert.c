@@ -91,7 +91,7 @@ const cli_command command_convert = {
         "DIR holds config.json, model.safetensors (or its index and parts) and tokenizer.json "
         "or\n"
         "tokenizer.model. Every command that takes a model takes such a folder, too.",
-    .takes = CLI_BIT(FLOAT_TYPE),
+    .takes = CLI_OPTIONS(OPTION_FLOAT_TYPE),
     .least_operands = 2,
     .most_operands = 2,
     .run = convert,

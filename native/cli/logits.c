@@ -83,8 +83,8 @@ const cli_command command_logits = {
     .operands = "",
     .summary = "Writes a model's logits after each of the given tokens",
     .details = "OUT becomes little-endian float32, [tokens][vocabulary].",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_BIT(TOKENS) | CLI_BIT(OUTPUT),
-    .needs = CLI_BIT(MODEL) | CLI_BIT(TOKENS) | CLI_BIT(OUTPUT),
+    .takes = CLI_OPTIONS(CLI_COMPUTE_OPTIONS, OPTION_TOKENS, OPTION_OUTPUT),
+    .needs = CLI_OPTIONS(OPTION_MODEL, OPTION_TOKENS, OPTION_OUTPUT),
     .run = logits,
 };
 
@@ -116,7 +116,7 @@ const cli_command command_parity = {
     .operands = "",
     .summary = "Prints one SHA-256 of a model's logits, the same on every machine",
     .details = "Takes --tokens or -p. The hash covers the bytes that logits would write.",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_BIT(TOKENS) | CLI_BIT(PROMPT) | CLI_BIT(SPLIT),
-    .needs = CLI_BIT(MODEL),
+    .takes = CLI_OPTIONS(CLI_COMPUTE_OPTIONS, OPTION_TOKENS, OPTION_PROMPT, OPTION_SPLIT),
+    .needs = CLI_OPTIONS(OPTION_MODEL),
     .run = parity,
 };

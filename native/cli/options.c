@@ -39,10 +39,18 @@ static const option option_table[OPTION_COUNT] = {
 #undef CLI_OPTION_ROW
 };
 
-_Static_assert(OPTION_COUNT <= 64, "one bit an option");
-
 bool cli_given(const cli_options *options, cli_option_id id) {
-  return (options->given >> id & 1) != 0;
+  return options->given[id];
+}
+
+static bool is_listed(const cli_option_id *list, cli_option_id id) {
+  for (; list && *list != OPTION_COUNT; list++)
+    if (*list == id) return true;
+  return false;
+}
+
+static bool takes(const cli_command *command, cli_option_id id) {
+  return id == OPTION_HELP || is_listed(command->takes, id);
 }
 
 /* ---- Values ---- */
@@ -187,7 +195,7 @@ static cli_option_id find_option(const cli_command *command, const char *text, c
   *value = NULL;
   for (int id = 0; id < OPTION_COUNT; id++) {
     const option *o = &option_table[id];
-    if (!((command->takes | CLI_BIT(HELP)) >> id & 1)) continue;
+    if (!takes(command, (cli_option_id)id)) continue;
     if (text[1] != '-') {
       if (text[1] == o->letter && !text[2]) return (cli_option_id)id;
       continue;
@@ -242,7 +250,7 @@ static bool take_option(const cli_command *command, int count, char **arguments,
     }
     value = arguments[(*at)++];
   }
-  out->given |= (uint64_t)1 << id;
+  out->given[id] = true;
   return set_option(o, value, out) || see_help(command);
 }
 
@@ -252,7 +260,8 @@ static bool check_complete(const cli_command *command, const cli_options *option
     return see_help(command);
   }
   for (int id = 0; id < OPTION_COUNT; id++) {
-    if (!(command->needs >> id & 1) || cli_given(options, (cli_option_id)id)) continue;
+    cli_option_id needed = (cli_option_id)id;
+    if (!is_listed(command->needs, needed) || cli_given(options, needed)) continue;
     fprintf(stderr, "halfbyte: %s needs ", command->name);
     print_name(stderr, &option_table[id]);
     fprintf(stderr, "\n");
@@ -289,7 +298,7 @@ bool cli_parse(const cli_command *command, int count, char **arguments, cli_opti
 void cli_print_help(const cli_command *command) {
   printf("usage: halfbyte %s", command->name);
   for (int id = 0; id < OPTION_COUNT; id++) {
-    if (!(command->needs >> id & 1)) continue;
+    if (!is_listed(command->needs, (cli_option_id)id)) continue;
     printf(" ");
     print_name(stdout, &option_table[id]);
   }
@@ -299,7 +308,7 @@ void cli_print_help(const cli_command *command) {
   printf("\noptions:\n");
   for (int id = 0; id < OPTION_COUNT; id++) {
     const option *o = &option_table[id];
-    if (!((command->takes | CLI_BIT(HELP)) >> id & 1)) continue;
+    if (!takes(command, (cli_option_id)id)) continue;
     char name[40];
     snprintf(name, sizeof name, "--%s %s", o->name, o->argument ? o->argument : "");
     char letter[4] = {o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ',' : ' ', 0};

@@ -21,33 +21,6 @@ typedef struct cli_list {
   uint32_t count;
 } cli_list;
 
-typedef struct cli_options {
-  const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights, *plant;
-  const char *thread_counts, *report;
-  uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
-  uint64_t seed, weight_seed, memory;
-  float speed, temperature, top_p, min_p, repeat_penalty;
-  uint32_t top_k;
-  hb_isa isa;
-  hb_kv_type kv;
-  cli_split split;
-  cli_convention convention;
-  const char *type, *method;
-  const char *imatrix;
-  cli_list calibration;
-  uint32_t calibration_samples, calibration_length;
-  uint64_t calibration_seed;
-  const char *activations, *tensor_rules, *granularity;
-  uint32_t group_size;
-  float outliers, outlier_threshold, smooth_alpha, bits_per_weight;
-  bool allow_requantize, resume, ignore_eos, stats, list_tensors, list_keys, list_program, ids,
-      special, no_bos, json, kernels, help;
-  cli_list stops;
-  const char *operands[CLI_MAX_OPERANDS];
-  uint32_t operand_count;
-  uint64_t given; /* CLI_BIT of each option that stood on the command line */
-} cli_options;
-
 /* X(ID, letter or 0, name, argument or NULL, kind, field, least, most, default or NULL, help) */
 #define CLI_OPTION_LIST(X)                                                                         \
   X(MODEL, 'm', "model", "FILE", TEXT, model, 0, 0, NULL,                                          \
@@ -163,16 +136,43 @@ typedef enum cli_option_id {
       OPTION_COUNT
 } cli_option_id;
 
-#define CLI_BIT(id) ((uint64_t)1 << OPTION_##id)
+/* The options that a command takes or needs, ended by OPTION_COUNT. */
+#define CLI_OPTIONS(...) ((const cli_option_id[]){__VA_ARGS__, OPTION_COUNT})
+
+typedef struct cli_options {
+  const char *model, *prompt, *text_file, *output, *tokens, *shape, *weights, *plant;
+  const char *thread_counts, *report;
+  uint32_t max_tokens, threads, context, chunks, prompt_length, generated, repeats, depth;
+  uint64_t seed, weight_seed, memory;
+  float speed, temperature, top_p, min_p, repeat_penalty;
+  uint32_t top_k;
+  hb_isa isa;
+  hb_kv_type kv;
+  cli_split split;
+  cli_convention convention;
+  const char *type, *method;
+  const char *imatrix;
+  cli_list calibration;
+  uint32_t calibration_samples, calibration_length;
+  uint64_t calibration_seed;
+  const char *activations, *tensor_rules, *granularity;
+  uint32_t group_size;
+  float outliers, outlier_threshold, smooth_alpha, bits_per_weight;
+  bool allow_requantize, resume, ignore_eos, stats, list_tensors, list_keys, list_program, ids,
+      special, no_bos, json, kernels, help;
+  cli_list stops;
+  const char *operands[CLI_MAX_OPERANDS];
+  uint32_t operand_count;
+  bool given[OPTION_COUNT]; /* whether the option stood on the command line */
+} cli_options;
 
 /* A subcommand: what it is called, what it takes, what it does. */
 typedef struct cli_command {
   const char *name;
   const char *operands; /* "IN OUT", or "" */
   const char *summary;
-  const char *details; /* more for --help, or NULL */
-  uint64_t takes;      /* CLI_BITs; HELP is always taken */
-  uint64_t needs;
+  const char *details;                /* more for --help, or NULL */
+  const cli_option_id *takes, *needs; /* CLI_OPTIONS, or NULL: none; HELP is always taken */
   uint32_t least_operands, most_operands;
   int (*run)(const cli_options *options); /* returns the exit code */
 } cli_command;

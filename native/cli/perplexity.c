@@ -67,8 +67,8 @@ const cli_command command_perplexity = {
                "(--ctx 512 unless given) each begins with BOS and is scored in its second half; by "
                "Hugging\n"
                "Face's (2048, or what the model was made for) all but its first token are scored.",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) |
-             CLI_BIT(CONVENTION),
-    .needs = CLI_BIT(MODEL) | CLI_BIT(TEXT_FILE),
+    .takes = CLI_OPTIONS(CLI_COMPUTE_OPTIONS, OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS,
+                         OPTION_CONVENTION),
+    .needs = CLI_OPTIONS(OPTION_MODEL, OPTION_TEXT_FILE),
     .run = perplexity,
 };

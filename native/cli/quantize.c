@@ -355,13 +355,13 @@ const cli_command command_quantize = {
         "Types of fewer than 4 bits (q3_k, q2_k, table3, tq2_0, tq1_0) are experimental.\n"
         "Where it takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
         "interrupted, the same command with --resume goes on with it, to the same result.",
-    .takes = CLI_BIT(TYPE) | CLI_BIT(METHOD) | CLI_BIT(CALIBRATION) | CLI_BIT(CALIBRATION_SAMPLES) |
-             CLI_BIT(CALIBRATION_LENGTH) | CLI_BIT(CALIBRATION_SEED) | CLI_BIT(IMATRIX) |
-             CLI_BIT(OUTLIERS) | CLI_BIT(OUTLIER_THRESHOLD) | CLI_BIT(SMOOTH_ALPHA) |
-             CLI_BIT(ACTIVATIONS) | CLI_BIT(GRANULARITY) | CLI_BIT(GROUP_SIZE) |
-             CLI_BIT(TENSOR_RULES) | CLI_BIT(ALLOW_REQUANTIZE) | CLI_BIT(RESUME) |
-             CLI_BIT(TEXT_FILE) | CLI_BIT(CONTEXT) | CLI_BIT(CHUNKS) | CLI_BIT(CONVENTION) |
-             CLI_BIT(REPORT) | CLI_BIT(THREADS) | CLI_BIT(BITS_PER_WEIGHT),
+    .takes = CLI_OPTIONS(OPTION_TYPE, OPTION_METHOD, OPTION_CALIBRATION, OPTION_CALIBRATION_SAMPLES,
+                         OPTION_CALIBRATION_LENGTH, OPTION_CALIBRATION_SEED, OPTION_IMATRIX,
+                         OPTION_OUTLIERS, OPTION_OUTLIER_THRESHOLD, OPTION_SMOOTH_ALPHA,
+                         OPTION_ACTIVATIONS, OPTION_GRANULARITY, OPTION_GROUP_SIZE,
+                         OPTION_TENSOR_RULES, OPTION_ALLOW_REQUANTIZE, OPTION_RESUME,
+                         OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS, OPTION_CONVENTION,
+                         OPTION_REPORT, OPTION_THREADS, OPTION_BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

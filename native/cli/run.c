@@ -64,7 +64,8 @@ const cli_command command_run = {
     .summary = "Continues a text with a model",
     .details = "The continuation streams to standard output, the speed goes to standard error.\n"
                "Without a prompt the model begins a text of its own.",
-    .takes = CLI_COMPUTE_OPTIONS | CLI_SAMPLING_OPTIONS | CLI_BIT(PROMPT) | CLI_BIT(IGNORE_EOS),
-    .needs = CLI_BIT(MODEL),
+    .takes =
+        CLI_OPTIONS(CLI_COMPUTE_OPTIONS, CLI_SAMPLING_OPTIONS, OPTION_PROMPT, OPTION_IGNORE_EOS),
+    .needs = CLI_OPTIONS(OPTION_MODEL),
     .run = run,
 };

@@ -30,6 +30,6 @@ const cli_command command_selftest = {
     .name = "selftest",
     .operands = "",
     .summary = "Checks that this machine computes every kernel right",
-    .takes = CLI_BIT(ISA),
+    .takes = CLI_OPTIONS(OPTION_ISA),
     .run = selftest,
 };

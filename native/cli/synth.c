@@ -121,7 +121,7 @@ const cli_command command_synth = {
         "MODEL, which makes it hard to quantize and leaves its results as they are.\n"
         "Known shapes:" HB_SHAPE_LIST(SHAPE_NAME),
     .takes =
-        CLI_BIT(SHAPE) | CLI_BIT(PLANT) | CLI_BIT(WEIGHTS) | CLI_BIT(WEIGHT_SEED) | CLI_BIT(OUTPUT),
-    .needs = CLI_BIT(OUTPUT),
+        CLI_OPTIONS(OPTION_SHAPE, OPTION_PLANT, OPTION_WEIGHTS, OPTION_WEIGHT_SEED, OPTION_OUTPUT),
+    .needs = CLI_OPTIONS(OPTION_OUTPUT),
     .run = synth,
 };
