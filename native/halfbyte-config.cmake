@@ -1,5 +1,5 @@
-# find_package(halfbyte): the targets halfbyte::halfbyte (the core), halfbyte::halfbyte-compress and
-# halfbyte::halfbyte-host.
+# find_package(halfbyte): the targets halfbyte::halfbyte (the core), halfbyte::halfbyte-compress,
+# halfbyte::halfbyte-train and halfbyte::halfbyte-host.
 include(CMakeFindDependencyMacro)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_dependency(Threads)

@@ -23,7 +23,7 @@ test('the core calls nothing of the C library but the heap and the memory functi
 });
 
 test('every external name of the libraries begins with hb_', () => {
-  for (const library of ['libhalfbyte.a', 'libhalfbyte-compress.a', 'native/libhalfbyte-host.a']) {
+  for (const library of ['libhalfbyte.a', 'libhalfbyte-compress.a', 'libhalfbyte-train.a', 'native/libhalfbyte-host.a']) {
     const names = symbols(`build/native/${library}`, 'TDBRVW');
     assert.deepEqual([...names].filter((name) => !name.startsWith('hb_')), []);
   }

@@ -38,6 +38,7 @@ test('the installation holds the libraries, the header, the command and nothing 
     'lib/cmake/halfbyte/halfbyte-targets.cmake',
     'lib/libhalfbyte-compress.a',
     'lib/libhalfbyte-host.a',
+    'lib/libhalfbyte-train.a',
     'lib/libhalfbyte.a',
     'lib/pkgconfig/halfbyte.pc',
   ]);

@@ -1,0 +1,31 @@
+#include "train/tables.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static bool has_fma(void) {
+  uint32_t a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 12) != 0;
+}
+
+#endif
+
+const hb_train_kernels *hb_train_kernels_for(hb_isa isa) {
+  if (!hb_isa_available(isa)) return NULL;
+  switch (isa) {
+  case HB_ISA_SCALAR: return &hb_train_scalar;
+#if defined(__x86_64__)
+  case HB_ISA_AVX2: return has_fma() ? &hb_train_avx2 : &hb_train_scalar;
+  case HB_ISA_AVX512:
+  case HB_ISA_AMX: return &hb_train_avx512;
+#endif
+#if defined(__aarch64__)
+  case HB_ISA_NEON: return &hb_train_neon;
+#endif
+#if defined(__wasm_simd128__)
+  case HB_ISA_SIMD128:
+  case HB_ISA_RELAXED: return &hb_train_simd128;
+#endif
+  default: return NULL;
+  }
+}
