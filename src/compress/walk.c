@@ -1,8 +1,6 @@
 #include "compress/walk.h"
+#include "compress/describe.h"
 #include "compress/divide.h"
-#include "quant/quant.h"
-
-#define PIECE_BYTES (1u << 16) /* of a tensor that are read at once */
 
 struct hb_walk {
   const hb_allocator *allocator;
@@ -26,47 +24,17 @@ struct hb_walk {
   uint32_t sample;
 };
 
-/* ---- Reading tensors ---- */
-
-/* `count` values of a tensor from number `from` on, which begins a block. */
-static hb_status read_values(const hb_walk *w, const hb_tensor *t, uint64_t from, uint64_t count,
-                             float *out, hb_error *error) {
-  const hb_type_traits *traits = hb_traits(t->type);
-  uint64_t at = hb_gguf_shard_data_start(w->source->gguf, t->shard) + t->offset +
-                from / traits->block_values * traits->block_bytes;
-  uint64_t blocks = count / traits->block_values;
-  size_t most = PIECE_BYTES / traits->block_bytes;
-  while (blocks > 0) {
-    size_t piece = blocks < most ? (size_t)blocks : most;
-    HB_TRY(w->source->read(w->source->context, t->shard, at, w->piece, piece * traits->block_bytes,
-                           error));
-    traits->decode(w->piece, out, piece);
-    at += piece * traits->block_bytes;
-    out += piece * traits->block_values;
-    blocks -= piece;
-  }
-  return HB_OK;
-}
+/* ---- The weights of a stage ---- */
 
 static const hb_tensor *tensor_of(const hb_walk *w, const hb_weight *weight) {
   return hb_gguf_tensor(w->source->gguf, weight->name);
 }
 
-static bool is_vector(const hb_weight *weight) {
-  return hb_weight_table[weight->kind].rows == HB_DIM_ONE;
-}
-
-static uint64_t values_of(const hb_weight *weight) {
-  return weight->cols * weight->rows;
-}
-
-/* ---- The weights of a stage ---- */
-
 /* What a stage reads; the tables of embeddings and the output matrix are not for a walk. */
 static bool belongs(const hb_weight *weight, bool in_layers, uint32_t layer) {
   const hb_weight_traits *traits = &hb_weight_table[weight->kind];
   if (!weight->present || traits->per_layer != in_layers) return false;
-  return in_layers ? weight->layer == layer : is_vector(weight);
+  return in_layers ? weight->layer == layer : hb_weight_is_vector(weight);
 }
 
 static void forget(hb_weight *weight) {
@@ -79,12 +47,13 @@ static hb_status read_weights(hb_walk *w, bool in_layers, uint32_t layer, float 
   for (uint32_t i = 0; i < w->model->weight_count; i++) {
     hb_weight *weight = &w->model->weights[i];
     if (!belongs(weight, in_layers, layer)) continue;
-    HB_TRY(read_values(w, tensor_of(w, weight), 0, values_of(weight), at, error));
-    if (is_vector(weight))
+    HB_TRY(hb_source_values(w->source, tensor_of(w, weight), 0, hb_weight_values(weight), w->piece,
+                            at, error));
+    if (hb_weight_is_vector(weight))
       weight->vector = at;
     else
       weight->matrix.data = (uint8_t *)at;
-    at += (values_of(weight) + 15) / 16 * 16;
+    at += (hb_weight_values(weight) + 15) / 16 * 16;
   }
   return HB_OK;
 }
@@ -95,7 +64,7 @@ static hb_status load_weights(hb_walk *w, bool in_layers, uint32_t layer, float 
   *bytes = 0;
   for (uint32_t i = 0; i < w->model->weight_count; i++)
     if (belongs(&w->model->weights[i], in_layers, layer))
-      *bytes += (values_of(&w->model->weights[i]) + 15) / 16 * 64;
+      *bytes += (hb_weight_values(&w->model->weights[i]) + 15) / 16 * 64;
   *out = hb_allocate(w->allocator, *bytes);
   if (!*out)
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u bytes of layer %u", *bytes,
@@ -155,7 +124,7 @@ static void enter(hb_walk *w, bool original) {
     hb_weight *weight = &w->model->weights[i];
     if (!belongs(weight, true, w->stage)) continue;
     float *values = to + (hb_walk_values(w, i) - from);
-    if (is_vector(weight))
+    if (hb_weight_is_vector(weight))
       weight->vector = values;
     else
       weight->matrix.data = (uint8_t *)values;
@@ -164,38 +133,11 @@ static void enter(hb_walk *w, bool original) {
 
 /* ---- Creating ---- */
 
-static hb_status bind(hb_walk *w, hb_error *error) {
-  hb_model *m = w->model;
-  for (size_t i = 0; i < hb_gguf_tensor_count(m->gguf); i++) {
-    const hb_tensor *t = hb_gguf_tensor_at(m->gguf, i);
-    hb_weight *weight = hb_weight_named(m, t->name);
-    if (!weight) continue;
-    HB_TRY(hb_weight_bind(weight, t, error));
-    weight->matrix.type = HB_TYPE_F32;
-    weight->matrix.bytes = values_of(weight) * sizeof(float);
-  }
-  HB_TRY(hb_weights_check(m, error));
-  return hb_model_compile(m, error);
-}
-
 static hb_status describe(hb_walk *w, hb_error *error) {
-  hb_model *m = hb_allocate_zero(w->allocator, sizeof *m);
-  if (!m) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a model");
-  w->model = m;
-  m->allocator = w->allocator;
-  m->kernels = hb_kernels_for(w->o.isa);
-  m->gguf = (hb_gguf *)w->source->gguf; /* lent; given back before the model ends */
-  if (!m->kernels)
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
-                   hb_isa_name(w->o.isa));
-  HB_TRY(hb_model_begin(m, error));
-  if (m->has_private)
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
-                   "a model with formats of halfbyte's own cannot be changed once more");
-  HB_TRY(bind(w, error));
+  HB_TRY(hb_describe(w->allocator, w->o.isa, w->source, &w->model, error));
   HB_TRY(load_weights(w, false, 0, &w->shared, &w->shared_bytes, error));
-  HB_TRY(hb_rope_prepare(m, error));
-  m->loaded = true;
+  HB_TRY(hb_rope_prepare(w->model, error));
+  w->model->loaded = true;
   return HB_OK;
 }
 
@@ -228,7 +170,8 @@ static hb_status embed(hb_walk *w, hb_error *error) {
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                      "token %d of the calibration is not in 0..%u", (int64_t)token,
                      (uint64_t)w->model->h.vocabulary - 1);
-    HB_TRY(read_values(w, t, (uint64_t)token * width, width, w->stream + i * width, error));
+    HB_TRY(hb_source_values(w->source, t, (uint64_t)token * width, width, w->piece,
+                            w->stream + i * width, error));
   }
   return HB_OK;
 }
@@ -243,7 +186,8 @@ static hb_status finish_embedding(hb_walk *w, hb_error *error) {
     float *values = hb_allocate(w->allocator, bytes);
     if (!values) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for positions");
     weight->matrix.data = (uint8_t *)values;
-    status = read_values(w, tensor_of(w, weight), 0, values_of(weight), values, error);
+    status = hb_source_values(w->source, tensor_of(w, weight), 0, hb_weight_values(weight),
+                              w->piece, values, error);
   }
   w->first = 1; /* behind EMBED */
   w->end = first_of(w, 0);
@@ -261,7 +205,7 @@ static uint64_t stream_bytes(const hb_walk *w) {
 
 static hb_status start(hb_walk *w, hb_error *error) {
   const hb_walk_options *o = &w->o;
-  w->piece = hb_allocate(w->allocator, PIECE_BYTES);
+  w->piece = hb_allocate(w->allocator, HB_VALUES_PIECE);
   if (!w->piece) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a model");
   HB_TRY(describe(w, error));
   if (o->samples == 0 || o->length == 0 || o->length > w->model->h.context_length)
@@ -299,12 +243,11 @@ void hb_walk_destroy(hb_walk *w) {
     hb_release(w->allocator, w->stream, stream_bytes(w));
     hb_release(w->allocator, w->original, stream_bytes(w));
     hb_release(w->allocator, w->tokens, hb_walk_tokens(w) * sizeof(hb_token));
-    w->model->gguf = NULL;
-    hb_model_destroy(w->model);
+    hb_described_destroy(w->model);
   }
   hb_release(w->allocator, w->shared, w->shared_bytes);
   hb_release(w->allocator, w->rows, w->o.length * sizeof(hb_row));
-  hb_release(w->allocator, w->piece, PIECE_BYTES);
+  hb_release(w->allocator, w->piece, HB_VALUES_PIECE);
   hb_release(w->allocator, w, sizeof *w);
 }
 
@@ -320,7 +263,7 @@ uint64_t hb_walk_tokens(const hb_walk *w) {
 
 float *hb_walk_values(const hb_walk *w, uint32_t weight) {
   const hb_weight *found = &w->model->weights[weight];
-  return is_vector(found) ? found->vector : (float *)(void *)found->matrix.data;
+  return hb_weight_is_vector(found) ? found->vector : (float *)(void *)found->matrix.data;
 }
 
 uint32_t hb_walk_first(const hb_walk *w) {
