@@ -7,6 +7,9 @@ LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
   return _mm512_fmadd_ps(a, b, c);
 }
 
+#define GEMM_ROWS 14
+#define GEMM_VECTORS 2
+
 #include "train/kernels.inc"
 
 const hb_train_kernels hb_train_avx512 = HB_TRAIN_KERNELS(HB_ISA_AVX512);

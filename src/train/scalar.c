@@ -19,6 +19,9 @@ LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
   return out;
 }
 
+#define GEMM_ROWS 2
+#define GEMM_VECTORS 1
+
 #include "train/kernels.inc"
 
 const hb_train_kernels hb_train_scalar = HB_TRAIN_KERNELS(HB_ISA_SCALAR);

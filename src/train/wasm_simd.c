@@ -8,6 +8,9 @@ LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
   return vec_add(vec_mul(a, b), c);
 }
 
+#define GEMM_ROWS 4
+#define GEMM_VECTORS 2
+
 #include "train/kernels.inc"
 
 const hb_train_kernels hb_train_simd128 = HB_TRAIN_KERNELS(HB_ISA_SIMD128);
