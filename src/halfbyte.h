@@ -656,6 +656,9 @@ typedef struct hb_quantize_options {
   uint32_t calibration_samples, calibration_length;
   /* An importance file (hb_calibrate) of the model, for "imatrix" instead of text, or NULL. */
   const hb_source *importance;
+  /* A gradient file of the model (src/compress/gradients.h), for "squeezellm" instead of text, or
+   * NULL. */
+  const hb_source *gradients;
   /* How inputs become int8: with a scale for a "block" or a "token", or a fixed one of least error
    * ("tensor") or of the largest input ("tensor-max"); NULL: as the method wants. */
   const char *activations;
@@ -693,7 +696,8 @@ typedef struct hb_quantize_options {
  *            arXiv 2306.03078)
  *   hqq      searches for scales and zero points without text (Badri and Shaji)
  *   squeezellm  tables of levels for each row, the types TABLE4 and TABLE3 (Kim et al., arXiv
- *            2306.07629)
+ *            2306.07629), errors weighted by the squared gradients that a file has, or, as text
+ *            tells, by the squares of inputs instead
  *   channel  8 bits with one scale a row, as Q8_0
  *   smoothquant  channel, with inputs' outliers moved into the weights (Xiao et al., arXiv
  *            2211.10438)
@@ -716,7 +720,7 @@ typedef struct hb_quantize_options {
  * be converted is not finite or too large for the type. Without calibration, needs some 3 MiB
  * besides a copy of the records, however large the tensors are; with it, the weights of a layer in
  * F32 twice, the calibration's tokens times the embedding length in F32, and the correlations of a
- * product's inputs in F64. */
+ * product's inputs in F64; with gradients, a matrix in F32 five times. */
 hb_status hb_quantize(const hb_source *source, const hb_quantize_options *options,
                       const hb_sink *sink, hb_error *error);
 

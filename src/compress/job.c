@@ -1,8 +1,6 @@
 /* One tensor on its way from the source to the result. */
 #include "base/half.h"
-#include "compress/product.h"
 #include "compress/resume.h"
-#include "compress/wide.h"
 
 hb_status hb_job_progress(const hb_tensor_job *job, uint64_t bytes, hb_error *error) {
   const hb_quantize_options *o = job->options;
@@ -18,6 +16,7 @@ void hb_job_begin(hb_tensor_job *job, size_t index) {
   job->tensor = p->tensor;
   job->type = p->type;
   job->values = p->tensor->dims[0] * p->tensor->dims[1] * p->tensor->dims[2] * p->tensor->dims[3];
+  job->outliers = p->outliers;
   job->written = 0;
   job->squares = job->differences = 0;
   job->note = NULL;
@@ -143,105 +142,4 @@ hb_status hb_job_copy(hb_tensor_job *job, hb_error *error) {
     HB_TRY(hb_job_progress(job, at + count, error));
   }
   return HB_OK;
-}
-
-/* ---- Quantizing ---- */
-
-#define STRIP_VALUES (1u << 18) /* of rows that are quantized at once */
-
-typedef struct strip {
-  uint64_t values; /* room */
-  float *original, *weights;
-  uint8_t *blocks;
-} strip;
-
-typedef struct application {
-  const hb_method *method;
-  hb_type type;
-  const hb_rtn_range *range;
-  hb_outliers *outliers;
-  const char **note;
-} application;
-
-static hb_status apply(void *context, const hb_matrix_job *m, hb_error *error) {
-  const application *a = context;
-  return hb_method_apply(a->method, a->type, m, a->range, a->outliers, a->note, error);
-}
-
-hb_status hb_job_blocks(hb_tensor_job *job, uint32_t rows, float *weights, uint8_t *blocks,
-                        hb_outliers *outliers, const hb_inputs *inputs, hb_error *error) {
-  const hb_quantize_options *o = job->options;
-  uint32_t cols = (uint32_t)job->tensor->dims[0];
-  hb_matrix_job m = {.allocator = o->allocator,
-                     .parallel = o->parallel,
-                     .coder = hb_coder_of(job->type),
-                     .rows = rows,
-                     .cols = cols,
-                     .weights = weights,
-                     .blocks = blocks};
-  if (inputs) {
-    m.importance = inputs->importance;
-    m.gram = inputs->gram;
-    m.damping = inputs->damping;
-  }
-  if (inputs && inputs->drift)
-    HB_TRY(hb_product_move(o->allocator, o->parallel, inputs->drift, cols, weights, rows, error));
-  application a = {job->method, job->type, job->range, outliers, &job->note};
-  if (m.coder) return hb_matrix_widened(&m, apply, &a, error);
-  if (hb_type_is_private(job->type)) return apply(&a, &m, error);
-  const hb_type_traits *traits = hb_traits(job->type);
-  traits->encode(weights, blocks, (size_t)rows * cols);
-  traits->decode(blocks, weights, (size_t)rows * cols);
-  return HB_OK;
-}
-
-/* Of all rows. */
-static hb_status find_range(hb_tensor_job *job, const strip *s, hb_rtn_range *range,
-                            hb_error *error) {
-  for (uint64_t at = 0; at < job->values; at += s->values) {
-    uint64_t left = job->values - at, count = left < s->values ? left : s->values;
-    HB_TRY(hb_job_read(job, at, count, s->original, error));
-    *range = hb_rtn_joined(*range, s->original, (size_t)count);
-  }
-  job->range = range;
-  return HB_OK;
-}
-
-static hb_status quantize_strips(hb_tensor_job *job, const strip *s, const hb_inputs *inputs,
-                                 hb_error *error) {
-  uint64_t cols = job->tensor->dims[0], rows = job->values / cols, most = s->values / cols;
-  uint64_t row_bytes = 0;
-  hb_row_bytes(job->type, cols, &row_bytes);
-  for (uint64_t row = 0; row < rows; row += most) {
-    uint32_t count = (uint32_t)(rows - row < most ? rows - row : most);
-    HB_TRY(hb_job_read(job, row * cols, count * cols, s->original, error));
-    HB_TRY(hb_job_check(job, s->original, count * cols, error));
-    memcpy(s->weights, s->original, (size_t)(count * cols) * sizeof(float));
-    HB_TRY(hb_job_blocks(job, count, s->weights, s->blocks, NULL, inputs, error));
-    HB_TRY(hb_job_write(job, s->blocks, row_bytes * count, s->original, s->weights, count * cols,
-                        error));
-  }
-  return HB_OK;
-}
-
-hb_status hb_job_quantize(hb_tensor_job *job, const hb_inputs *inputs, hb_error *error) {
-  const hb_allocator *allocator = job->options->allocator;
-  uint64_t cols = job->tensor->dims[0];
-  strip s = {.values = cols > STRIP_VALUES ? cols : STRIP_VALUES / cols * cols};
-  if (s.values > job->values) s.values = job->values;
-  s.original = hb_allocate(allocator, s.values * sizeof(float));
-  s.weights = hb_allocate(allocator, s.values * sizeof(float));
-  s.blocks = hb_allocate(allocator, s.values * sizeof(float)); /* no type takes more */
-  hb_rtn_range range = {0, 0, 0};
-  hb_status status = HB_OK;
-  if (!s.original || !s.weights || !s.blocks)
-    status = hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to quantize rows");
-  if (status == HB_OK && job->method->shares && job->method->granularity == HB_RTN_TENSOR)
-    status = find_range(job, &s, &range, error);
-  if (status == HB_OK) status = quantize_strips(job, &s, inputs, error);
-  job->range = NULL;
-  hb_release(allocator, s.original, s.values * sizeof(float));
-  hb_release(allocator, s.weights, s.values * sizeof(float));
-  hb_release(allocator, s.blocks, s.values * sizeof(float));
-  return status;
 }

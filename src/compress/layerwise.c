@@ -93,28 +93,6 @@ static bool folds(const hb_layer_work *l) {
   return l->job->method->awq || l->job->method->smooth;
 }
 
-/* The parts of a product's outliers lie where the file has them. */
-static hb_status make_room_for_outliers(hb_layer_work *l, hb_product *p, hb_outliers *out,
-                                        hb_error *error) {
-  const hb_tensor_plan *plan = &l->job->plan->tensors[p->plan];
-  hb_outlier_layout layout;
-  if (plan->outliers == 0) return HB_OK;
-  if (!hb_outliers_place(plan->tensor->dims[1], plan->outliers, &layout))
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %S is too large for outliers",
-                   plan->tensor->name);
-  p->sparse = hb_allocate_zero(l->job->options->allocator, layout.bytes);
-  p->sparse_bytes = layout.bytes;
-  if (!p->sparse)
-    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for outliers of tensor %S",
-                   plan->tensor->name);
-  *out = (hb_outliers){.starts = (uint32_t *)(void *)p->sparse,
-                       .columns = (uint16_t *)(void *)(p->sparse + layout.columns),
-                       .values = (uint16_t *)(void *)(p->sparse + layout.values),
-                       .count = plan->outliers};
-  if (l->job->survey) hb_survey_outliers(l->job->survey, plan->tensor->name, out->columns);
-  return HB_OK;
-}
-
 static hb_status quantize_product(hb_layer_work *l, hb_product *p, const hb_inputs *inputs,
                                   hb_error *error) {
   const hb_allocator *allocator = l->job->options->allocator;
@@ -133,7 +111,7 @@ static hb_status quantize_product(hb_layer_work *l, hb_product *p, const hb_inpu
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for tensor %s", weight->name);
   memcpy(p->original, values_now, (size_t)p->value_bytes);
   hb_outliers outliers;
-  HB_TRY(make_room_for_outliers(l, p, &outliers, error));
+  HB_TRY(hb_job_outliers(l->job, &p->sparse, &p->sparse_bytes, &outliers, error));
   HB_TRY(hb_job_blocks(l->job, (uint32_t)weight->rows, values_now, p->blocks,
                        p->sparse ? &outliers : NULL, inputs, error));
   p->note = l->job->note;

@@ -124,6 +124,11 @@ bool hb_method_takes_importance(const hb_method *method) {
          !method->outlier_columns && method->activations != HB_ACTIVATIONS_TENSOR;
 }
 
+bool hb_method_takes_gradients(const hb_method *method) {
+  return method->assignment == HB_ASSIGN_TABLES && !method->awq && !method->smooth &&
+         !method->outlier_columns && method->activations != HB_ACTIVATIONS_TENSOR;
+}
+
 bool hb_method_calibrates(const hb_method *method) {
   if (method->measured) return false;
   return method->awq || method->smooth || method->outlier_columns ||
@@ -222,8 +227,10 @@ hb_method hb_method_plain(hb_type type) {
 
 static hb_status tables(hb_type type, const hb_matrix_job *job, hb_outliers *outliers,
                         hb_error *error) {
-  hb_tables_options options = {.bits = type == HB_TYPE_TABLE4 ? 4 : 3};
+  hb_tables_options options = {.bits = type == HB_TYPE_TABLE4 ? 4 : 3,
+                               .sensitivity = job->sensitivity};
   if (outliers) options.fraction = fraction_of(job, outliers);
+  options.sensitive = options.fraction * (HB_TABLES_SENSITIVE / HB_TABLES_FRACTION);
   return hb_matrix_tables(job, &options, outliers, error);
 }
 

@@ -31,7 +31,7 @@ typedef struct hb_method {
   bool outlier_columns;       /* weights of large inputs are kept beside the blocks */
   hb_activations activations; /* how inputs become int8 */
   bool by_largest;            /* the largest input tells a fixed scale, not the least error */
-  bool measured;              /* how large inputs are is known without running the model */
+  bool measured;              /* what it wants to know is known without running the model */
   const char *type;           /* that its name says; NULL: none */
   /* rtn: whether it is said what shares a grid, and what does. */
   bool shares;
@@ -53,6 +53,8 @@ hb_status hb_method_set_granularity(hb_method *method, const char *name, uint32_
 
 /* Whether how large inputs are is all that it wants to know of them. */
 bool hb_method_takes_importance(const hb_method *method);
+/* Whether it weighs errors by what a gradient file says of weights as they are. */
+bool hb_method_takes_gradients(const hb_method *method);
 /* Whether the model has to be run over calibration text. */
 bool hb_method_calibrates(const hb_method *method);
 /* Whether the correlations of inputs are wanted. */

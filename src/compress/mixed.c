@@ -98,6 +98,8 @@ static hb_status check(const hb_source *source, const hb_quantize_options *o, do
       method.assignment == HB_ASSIGN_CHANNEL)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "method %s has a size of its own, which a budget cannot choose", o->method);
+  if (o->gradients)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "a budget has no use for gradients");
   if (!o->calibration || o->calibration_samples == 0)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "a budget needs text to calibrate with");
   if (!(bits > 0 && bits <= 32))

@@ -40,6 +40,11 @@ static uint32_t layer_of(hb_string name, hb_string *rest) {
   return layer;
 }
 
+bool hb_plan_in_layers(hb_string name) {
+  hb_string rest;
+  return layer_of(name, &rest) != HB_NONE;
+}
+
 /* What recipes distinguish; any other matrix counts as a query. */
 static hb_weight_kind kind_of(hb_string rest) {
   static const hb_weight_kind kinds[] = {HB_WEIGHT_TOKEN_EMBD, HB_WEIGHT_OUTPUT, HB_WEIGHT_V,
@@ -135,10 +140,6 @@ static hb_status choose_beside(hb_tensor_plan *p, const hb_plan_rules *rules, hb
   return HB_OK;
 }
 
-static bool in_layer(const hb_plan *plan, const hb_tensor_plan *p) {
-  return p->stage > HB_STAGE_BEFORE && p->stage < hb_plan_stage(plan->layers);
-}
-
 static hb_status choose_all(hb_plan *plan, const hb_source *source,
                             const hb_quantize_options *options, const hb_plan_rules *rules,
                             hb_error *error) {
@@ -146,7 +147,7 @@ static hb_status choose_all(hb_plan *plan, const hb_source *source,
     hb_tensor_plan *p = &plan->tensors[i];
     plan->bytes += p->tensor->bytes;
     HB_TRY(choose(plan, source, options, rules, p, error));
-    if (in_layer(plan, p)) HB_TRY(choose_beside(p, rules, error));
+    if (hb_plan_in_layers(p->tensor->name)) HB_TRY(choose_beside(p, rules, error));
   }
   return HB_OK;
 }

@@ -48,6 +48,9 @@ void hb_plan_destroy(hb_plan *plan);
  * are taken from. */
 bool hb_plan_quantizes(const hb_tensor *tensor);
 
+/* Whether a tensor of that name belongs to a layer. */
+bool hb_plan_in_layers(hb_string name);
+
 /* Bytes of the tensor with its outliers; 0: it has none. */
 uint64_t hb_plan_outlier_bytes(const hb_tensor_plan *plan);
 

@@ -82,9 +82,9 @@ hb_status hb_provenance_set(hb_gguf_writer *w, const hb_quantize_options *o, hb_
   hb_gguf_writer_remove(w, HB_METHOD_KEY);
   if (strcmp(method, "rtn") != 0)
     HB_TRY(hb_gguf_writer_set_string(w, HB_METHOD_KEY, hb_string_of(method), error));
+  const hb_source *measured = o->importance ? o->importance : o->gradients;
   return hb_provenance_set_text(w, o->allocator, o->calibration, o->calibration_samples,
-                                o->calibration_length, o->importance ? o->importance->gguf : NULL,
-                                error);
+                                o->calibration_length, measured ? measured->gguf : NULL, error);
 }
 
 /* ---- Finding ---- */

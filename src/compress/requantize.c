@@ -1,4 +1,5 @@
 #include "compress/requantize.h"
+#include "compress/gradients.h"
 #include "compress/imatrix.h"
 #include "compress/resume.h"
 #include "quant/quant.h"
@@ -24,8 +25,16 @@ static hb_status quantize_measured(hb_tensor_job *job, hb_error *error) {
   return status;
 }
 
+/* By what the gradient file says of the tensor's values, which strips read. */
+static hb_status quantize_sensitive(hb_tensor_job *job, hb_error *error) {
+  if (!hb_gradients_has(job->options->gradients->gguf, job->tensor))
+    job->note = "all its values count alike, as the gradient file does not have it";
+  return hb_job_quantize(job, NULL, error);
+}
+
 static hb_status quantize_tensor(hb_tensor_job *job, hb_error *error) {
   if (job->type == job->tensor->type) return hb_job_copy(job, error);
+  if (job->options->gradients) return quantize_sensitive(job, error);
   if (job->method->measured) return quantize_measured(job, error);
   return hb_job_quantize(job, NULL, error);
 }
@@ -64,6 +73,22 @@ static hb_status check_importance(const hb_source *source, const hb_quantize_opt
         name);
   method->measured = true;
   return hb_imatrix_check(o->importance->gguf, source->gguf, error);
+}
+
+/* A gradient file takes the place of text, too. It says nothing of weights that are scaled before,
+ * nor of inputs. */
+static hb_status check_gradients(const hb_source *source, const hb_quantize_options *o,
+                                 const char *name, hb_method *method, hb_error *error) {
+  if (!hb_method_takes_gradients(method))
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "method %s has no use for gradients; squeezellm has, with inputs of a block's "
+                   "or a token's scale",
+                   name);
+  if (o->calibration)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "method %s takes either gradients or text to calibrate with", name);
+  method->measured = true;
+  return hb_gradients_check(o->gradients->gguf, source->gguf, error);
 }
 
 /* What method and options say of the type must not contradict. */
@@ -107,6 +132,7 @@ static hb_status check_options(const hb_source *source, const hb_quantize_option
   HB_TRY(check_use(name, method, o, error));
   if (o->activations) HB_TRY(hb_method_set_activations(method, o->activations, error));
   if (o->importance) HB_TRY(check_importance(source, o, name, method, error));
+  if (o->gradients) HB_TRY(check_gradients(source, o, name, method, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   if (hb_method_calibrates(method) && !o->calibration)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "method %s needs text to calibrate with%s",

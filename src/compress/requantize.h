@@ -23,6 +23,7 @@ typedef struct hb_tensor_job {
   const hb_tensor *tensor;     /* the one at work */
   hb_type type;                /* that it becomes */
   uint64_t values;             /* of it */
+  uint32_t outliers;           /* values that are kept beside it */
   uint64_t written;            /* values */
   double squares, differences; /* sums over what was written */
   const char *note;            /* for the report, or NULL */
@@ -45,6 +46,11 @@ hb_status hb_job_read(hb_tensor_job *job, uint64_t first, uint64_t count, float 
 /* HB_MODEL if one of the next `count` values is no finite number. */
 hb_status hb_job_check(const hb_tensor_job *job, const float *original, uint64_t count,
                        hb_error *error);
+
+/* Room for the tensor's outliers, as the file has them: *sparse is to be released, whatever the
+ * status, and NULL if there are none. */
+hb_status hb_job_outliers(const hb_tensor_job *job, uint8_t **sparse, uint64_t *bytes,
+                          hb_outliers *out, hb_error *error);
 
 /* Writes the next `count` values: `bytes` bytes of blocks, of the job's type, which, with what may
  * stand beside them, stand for `decoded`. That is checked, and the tensor's error measured against

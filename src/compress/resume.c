@@ -1,6 +1,5 @@
 #include "compress/resume.h"
 #include "base/half.h"
-#include "compress/imatrix.h"
 #include "quant/quant.h"
 
 enum { SAMPLE_BYTES = 256, SAMPLES = 16 }; /* of a tensor that tell one model from another */
@@ -63,7 +62,8 @@ static hb_status add_inputs(hb_sha256 *hash, const hb_quantize_options *o, hb_er
   add_number(hash, o->calibration_samples);
   add_number(hash, o->calibration_length);
   for (uint64_t i = 0; i < tokens; i++) add_number(hash, (uint32_t)o->calibration[i]);
-  return o->importance ? add_source(hash, o->importance, error) : HB_OK;
+  if (o->importance) HB_TRY(add_source(hash, o->importance, error));
+  return o->gradients ? add_source(hash, o->gradients, error) : HB_OK;
 }
 
 static hb_status hash_bytes(void *context, const void *bytes, size_t count, hb_error *error) {

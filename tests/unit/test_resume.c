@@ -2,10 +2,12 @@
  * that was not interrupted, or a sentence says why not. */
 #include "base/sha256.h"
 #include "calibrating.h"
+#include "compress/gradients.h"
 #include "gguf/write.h"
 #include "quant/private.h"
 
 #define TINY "vectors/arch/llama.gguf" /* random weights, rows of 64 and more */
+#define SMALL "vectors/quant/f32.gguf" /* the same, with more of them */
 enum { MOST_MARKS = 64 };
 
 /* A journal in memory, and what it is about. */
@@ -350,6 +352,50 @@ static void what_another_run_left_is_refused(void **state) {
   gguf_file_close(&from);
 }
 
+static hb_type only_keys(void *context, const hb_tensor *tensor, hb_type type) {
+  (void)context;
+  bool key = hb_string_equal(tensor->name, hb_string_of("blk.0.attn_k.weight")) ||
+             hb_string_equal(tensor->name, hb_string_of("blk.1.attn_k.weight"));
+  return key ? type : HB_TYPE_F32;
+}
+
+static hb_status weigh(void *context, const hb_tensor *t, const float **out, hb_error *error) {
+  (void)error;
+  for (size_t i = 0; i < tensor_values(t); i++) ((float *)context)[i] = (float)(i % 11);
+  *out = context;
+  return HB_OK;
+}
+
+static void runs_by_gradients_go_on(void **state) {
+  (void)state;
+  NEED_SHARED(SMALL);
+  gguf_file from = gguf_file_shared(SMALL);
+  bytes to = {0};
+  hb_sink sink = {&to, write_bytes};
+  draw_tokens();
+  float *room = malloc(from.size);
+  hb_gradients_options gradient_options = {.model = from.gguf,
+                                           .tokens = tokens,
+                                           .sequences = 1,
+                                           .length = LENGTH,
+                                           .context = room,
+                                           .sums = weigh};
+  assert_int_equal(hb_gradients_write(&gradient_options, &sink, NULL), HB_OK);
+  free(room);
+  gguf_file file = gguf_file_of(to.data, to.size);
+  hb_source gradients = {file.gguf, &file, read_bytes};
+  hb_quantize_options options = {
+      .type = "table4", .method = "squeezellm", .gradients = &gradients, .choose = only_keys};
+  assert_goes_on(&from, options, NULL);
+  notes left = finished(&from, &options);
+  const hb_tensor *first = hb_gguf_tensor_at(file.gguf, 0);
+  ((uint8_t *)gguf_file_data(&file, first))[4] ^= 1;
+  assert_refused(&from, options, &left, "calibrated with something else");
+  free(left.file.data);
+  gguf_file_close(&file);
+  gguf_file_close(&from);
+}
+
 /* Even where the marks were made to fit. */
 static void altered_outliers_break_nothing(void **state) {
   (void)state;
@@ -411,6 +457,7 @@ int main(void) {
       cmocka_unit_test(scales_in_rounded_norms_go_on_to_the_same_bytes),
       cmocka_unit_test(what_is_cut_off_or_altered_is_made_anew),
       cmocka_unit_test(what_another_run_left_is_refused),
+      cmocka_unit_test(runs_by_gradients_go_on),
       cmocka_unit_test(altered_outliers_break_nothing),
       cmocka_unit_test(plain_rounding_notes_nothing),
       cmocka_unit_test(searches_without_text_note_tensors),
