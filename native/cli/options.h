@@ -47,6 +47,8 @@ typedef struct cli_list {
     "a file with text to calibrate with, plain or .jsonl, or self; may be repeated")               \
   X(IMATRIX, 0, "imatrix", "FILE", TEXT, imatrix, 0, 0, NULL,                                      \
     "an importance file from calibrate instead of text; the method is imatrix")                    \
+  X(GRADIENTS, 0, "gradients", "FILE", TEXT, gradients, 0, 0, NULL,                                \
+    "squeezellm: a gradient file of the model instead of text")                                    \
   X(ACTIVATIONS, 0, "activations", "HOW", TEXT, activations, 0, 0, NULL,                           \
     "int8 inputs with a scale a block, token, tensor or tensor-max (default: the method's)")       \
   X(GRANULARITY, 0, "granularity", "WHAT", TEXT, granularity, 0, 0, NULL,                          \
@@ -151,7 +153,7 @@ typedef struct cli_options {
   cli_split split;
   cli_convention convention;
   const char *type, *method;
-  const char *imatrix;
+  const char *imatrix, *gradients;
   cli_list calibration;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;

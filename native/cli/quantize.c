@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is known of the inputs of matrices: text to run, or a file, or nothing. */
+/* What is known of matrices and their inputs: text to run, or a file, or nothing. */
 typedef struct cli_inputs {
   cli_calibration calibration;
-  const hb_source *importance;
+  const hb_source *importance, *gradients;
 } cli_inputs;
 
 typedef struct job {
@@ -115,6 +115,14 @@ static int fail(const hb_error *error, hb_output *output) {
   return CLI_FAILED;
 }
 
+/* Whether gradients were meant, and inputs had to do. */
+static bool weighs_by_inputs(const hb_quantize_options *o) {
+  hb_method method;
+  hb_error error;
+  return o->method && !o->gradients && hb_method_find(o->method, &method, &error) == HB_OK &&
+         method.assignment == HB_ASSIGN_TABLES;
+}
+
 static int quantize_to(const hb_source *source, const cli_options *options,
                        const cli_inputs *inputs, const hb_parallel *parallel, hb_output *output) {
   const cli_calibration *calibration = &inputs->calibration;
@@ -126,6 +134,7 @@ static int quantize_to(const hb_source *source, const cli_options *options,
                                           .calibration_samples = calibration->samples,
                                           .calibration_length = calibration->length,
                                           .importance = inputs->importance,
+                                          .gradients = inputs->gradients,
                                           .activations = options->activations,
                                           .outliers = (double)options->outliers,
                                           .journal = hb_output_journal(output),
@@ -173,6 +182,8 @@ static int quantize_to(const hb_source *source, const cli_options *options,
       j.bytes_after * 8 < 6 * j.values)
     printf("rounded without text to calibrate with: with --calibration TEXT, or " CLI_OWN_TEXT
            ", it costs less quality\n");
+  if (weighs_by_inputs(&quantize_options) && j.converted > 0)
+    printf("squared inputs stood in for squared gradients, which --gradients FILE would bring\n");
   if (j.has_experimental)
     printf("experimental: %s has fewer than 4 bits a value, which costs quality: halfbyte compare "
            "tells how much\n",
@@ -250,13 +261,12 @@ static bool overwrites(const hb_source *source, const char *out) {
   return same;
 }
 
-static int quantize_source(const hb_source *source, const hb_source *importance,
-                           const cli_options *options) {
+static int quantize_source(const hb_source *source, cli_inputs inputs, const cli_options *options) {
   hb_threads *threads;
   hb_error error;
-  cli_inputs inputs = {.importance = importance};
+  const hb_source *measured = inputs.importance ? inputs.importance : inputs.gradients;
   if (overwrites(source, options->operands[1]) ||
-      (importance && overwrites(importance, options->operands[1])))
+      (measured && overwrites(measured, options->operands[1])))
     return cli_fail("%s is an input file; give another name to write", options->operands[1]);
   if (!check_source(source, options) || !check_measuring(options)) return CLI_FAILED;
   if (options->calibration.count > 0 && !cli_calibration_read(source, options, &inputs.calibration))
@@ -273,12 +283,15 @@ static int quantize_source(const hb_source *source, const hb_source *importance,
 }
 
 static int quantize_measured(const hb_source *source, const cli_options *options) {
-  hb_source importance;
+  const char *file = options->imatrix ? options->imatrix : options->gradients;
+  hb_source measured;
   hb_error error;
-  if (!options->imatrix) return quantize_source(source, NULL, options);
-  if (hb_source_open(options->imatrix, &importance, &error) != HB_OK) return cli_fail_error(&error);
-  int code = quantize_source(source, &importance, options);
-  hb_source_close(&importance);
+  cli_inputs inputs = {.importance = options->imatrix ? &measured : NULL,
+                       .gradients = options->gradients ? &measured : NULL};
+  if (!file) return quantize_source(source, inputs, options);
+  if (hb_source_open(file, &measured, &error) != HB_OK) return cli_fail_error(&error);
+  int code = quantize_source(source, inputs, options);
+  hb_source_close(&measured);
   return code;
 }
 
@@ -298,7 +311,7 @@ static bool complete(cli_options *o, hb_method *method, hb_error *error) {
   if (o->activations && hb_method_set_activations(method, o->activations, error) != HB_OK)
     return false;
   bool wants = hb_method_calibrates(method) || cli_given(o, OPTION_BITS_PER_WEIGHT);
-  if (wants && !o->imatrix && o->calibration.count == 0)
+  if (wants && !o->imatrix && !o->gradients && o->calibration.count == 0)
     o->calibration = (cli_list){.texts = {CLI_OWN_TEXT}, .count = 1};
   return true;
 }
@@ -323,8 +336,9 @@ static int quantize(const cli_options *given) {
     cli_fail_error(&error);
     return CLI_USAGE;
   }
-  if (options->imatrix && options->calibration.count > 0) {
-    cli_fail("quantize takes either --imatrix or --calibration");
+  if ((options->imatrix != NULL) + (options->gradients != NULL) + (options->calibration.count > 0) >
+      1) {
+    cli_fail("quantize takes one of --calibration, --imatrix and --gradients");
     return CLI_USAGE;
   }
   if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
@@ -344,6 +358,7 @@ const cli_command command_quantize = {
         "that\n"
         "wants text and is given none, and --calibration " CLI_OWN_TEXT
         ", take one that the model writes.\n"
+        "Instead of text, squeezellm takes a gradient file, which weighs every value.\n"
         "Methods: rtn imatrix gptq awq spqr hqq squeezellm channel smoothquant llm.int8 "
         "zeroquant,\n"
         "and nf4 fp4, which are rtn onto the types of these names; a+b joins two, as awq+gptq.\n"
@@ -357,11 +372,11 @@ const cli_command command_quantize = {
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_OPTIONS(OPTION_TYPE, OPTION_METHOD, OPTION_CALIBRATION, OPTION_CALIBRATION_SAMPLES,
                          OPTION_CALIBRATION_LENGTH, OPTION_CALIBRATION_SEED, OPTION_IMATRIX,
-                         OPTION_OUTLIERS, OPTION_OUTLIER_THRESHOLD, OPTION_SMOOTH_ALPHA,
-                         OPTION_ACTIVATIONS, OPTION_GRANULARITY, OPTION_GROUP_SIZE,
-                         OPTION_TENSOR_RULES, OPTION_ALLOW_REQUANTIZE, OPTION_RESUME,
-                         OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS, OPTION_CONVENTION,
-                         OPTION_REPORT, OPTION_THREADS, OPTION_BITS_PER_WEIGHT),
+                         OPTION_GRADIENTS, OPTION_OUTLIERS, OPTION_OUTLIER_THRESHOLD,
+                         OPTION_SMOOTH_ALPHA, OPTION_ACTIVATIONS, OPTION_GRANULARITY,
+                         OPTION_GROUP_SIZE, OPTION_TENSOR_RULES, OPTION_ALLOW_REQUANTIZE,
+                         OPTION_RESUME, OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS,
+                         OPTION_CONVENTION, OPTION_REPORT, OPTION_THREADS, OPTION_BITS_PER_WEIGHT),
     .least_operands = 2,
     .most_operands = 2,
     .run = quantize,

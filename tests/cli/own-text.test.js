@@ -52,6 +52,7 @@ test('tables of levels are searched for by text unless a method is named', needs
   const file = path.join(temporaryFolder(t), 'tables.gguf');
   const out = succeed('quantize', shared(model), file, '--type', 'table4', ...few);
   assert.match(out, wrote);
+  assert.match(out, /^squared inputs stood in for squared gradients/m);
 });
 
 test('an own text goes with no file, and with calibrate, too', needs(model), (t) => {
