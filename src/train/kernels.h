@@ -48,7 +48,7 @@ typedef struct hb_train_kernels {
    * depend on it, not on how m and n are divided. NULL where there is no instruction for it. */
   void (*gemm_bf16)(const hb_gemm *g, void *room);
 
-  /* dx += d rms_norm(x) / dx . dy; returns 1 / sqrt(mean(x^2) + eps). */
+  /* dx += d rms_norm(x) / dx . dy; returns 1 / sqrt(mean(x^2) + eps). Weights may be NULL: 1. */
   float (*rms_norm_back)(const float *x, const float *weight, const float *dy, float eps, size_t n,
                          float *dx);
   /* The same of layer_norm; *mean is set, the reciprocal of the deviation returned. */
@@ -58,7 +58,7 @@ typedef struct hb_train_kernels {
   void (*norm_weight_back)(const float *x, const float *dy, float mean, float factor, size_t n,
                            float *dw);
 
-  /* out = a * b, for n values; out = a + b * factor. out may be a. */
+  /* out = a + b * factor, rounded twice. out may be a. */
   void (*multiply_add)(const float *a, const float *b, float factor, size_t n, float *out);
   float (*dot)(const float *a, const float *b, size_t n); /* in 8 lanes */
   double (*squares)(const float *x, size_t n);            /* sum of squares, in 8 lanes of double */
