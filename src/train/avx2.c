@@ -12,7 +12,7 @@ LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
 
 #include "train/kernels.inc"
 
-const hb_train_kernels hb_train_avx2 = HB_TRAIN_KERNELS(HB_ISA_AVX2);
+const hb_train_kernels hb_train_avx2 = HB_TRAIN_KERNELS(HB_ISA_AVX2, NULL, 0);
 
 #else
 typedef int hb_empty_file; /* which ISO C forbids */

@@ -90,8 +90,8 @@ typedef struct hb_train_kernels {
                 float *v);
 } hb_train_kernels;
 
-/* The table of an ISA that hb_isa_available says this build and machine have (amx: that of avx512),
- * else NULL; where a CPU has AVX2 but no FMA, scalar. */
+/* The table of an ISA that hb_isa_available says this build and machine have, else NULL. That of
+ * amx differs from avx512 in gemm_bf16; where a CPU has AVX2 but no FMA, avx2 is scalar. */
 const hb_train_kernels *hb_train_kernels_for(hb_isa isa);
 
 #endif

@@ -24,4 +24,4 @@ LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
 
 #include "train/kernels.inc"
 
-const hb_train_kernels hb_train_scalar = HB_TRAIN_KERNELS(HB_ISA_SCALAR);
+const hb_train_kernels hb_train_scalar = HB_TRAIN_KERNELS(HB_ISA_SCALAR, NULL, 0);

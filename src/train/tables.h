@@ -8,6 +8,7 @@
 extern const hb_train_kernels hb_train_scalar;
 #if defined(__x86_64__)
 extern const hb_train_kernels hb_train_avx2, hb_train_avx512;
+extern const hb_train_kernels hb_train_avx512_bf16, hb_train_amx_bf16;
 #endif
 #if defined(__aarch64__)
 extern const hb_train_kernels hb_train_neon;

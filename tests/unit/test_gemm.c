@@ -20,10 +20,15 @@ typedef struct product {
 
 enum { PADDING = 3 };
 
+/* Numbers that bf16 holds, whose products add up without rounding. */
+static const number_kind whole = KINDS;
+
 static float *filled(size_t count, number_kind kind) {
   float *x = malloc((count + 1) * sizeof *x);
   assert_non_null(x);
   fill(x, count, kind, &seed);
+  for (size_t i = 0; kind == whole && i < count; i++)
+    x[i] = (float)(int)(next_random(&seed) % 17) - 8.0f;
   return x;
 }
 
@@ -88,12 +93,12 @@ static float *chains(const product *p) {
   return out;
 }
 
-static void expect_chains(product *p) {
+static void expect_chains(product *p, bool bf16) {
   float *expected = chains(p);
   for (int isa = 0; isa < ISA_COUNT; isa++) {
     const hb_train_kernels *kernels = hb_train_kernels_for((hb_isa)isa);
-    if (!kernels) continue;
-    multiply(p, kernels, kernels->gemm);
+    if (!kernels || (bf16 && !kernels->gemm_bf16)) continue;
+    multiply(p, kernels, bf16 ? kernels->gemm_bf16 : kernels->gemm);
     if (memcmp(p->c, expected, p->c_count * sizeof *expected) != 0)
       fail_msg("%s: %u x %u x %u, strides %zu %zu, %zu %zu", hb_isa_name((hb_isa)isa), p->g.m,
                p->g.n, p->g.k, p->g.a_row, p->g.a_col, p->g.b_row, p->g.b_col);
@@ -101,29 +106,37 @@ static void expect_chains(product *p) {
   free(expected);
 }
 
-static void every_size_and_layout_gives_the_chain_of_the_definition(void **state) {
-  (void)state;
+static void expect_chains_of_all_sizes(number_kind kind, bool bf16) {
   static const uint32_t sizes[][3] = {{1, 1, 1},    {2, 3, 0},    {3, 2, 5},    {7, 31, 4},
                                       {13, 33, 17}, {14, 32, 32}, {15, 64, 31}, {29, 9, 257},
                                       {64, 50, 70}, {0, 5, 3},    {5, 0, 3}};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
     for (int form = 0; form < LAYOUTS * LAYOUTS * 2; form++) {
       product p = make(sizes[s][0], sizes[s][1], sizes[s][2], (layout)(form % LAYOUTS),
-                       (layout)(form / LAYOUTS % LAYOUTS), form / (LAYOUTS * LAYOUTS), USUAL);
-      expect_chains(&p);
+                       (layout)(form / LAYOUTS % LAYOUTS), form / (LAYOUTS * LAYOUTS), kind);
+      expect_chains(&p, bf16);
+      drop(&p);
+    }
+}
+
+static void every_size_and_layout_gives_the_chain_of_the_definition(void **state) {
+  (void)state;
+  expect_chains_of_all_sizes(USUAL, false);
+}
+
+static void expect_chains_of_blocks(number_kind kind, bool bf16) {
+  static const uint32_t sizes[][3] = {{260, 17, 9}, {5, 790, 7}, {17, 33, 800}};
+  for (int s = 0; s < 3; s++)
+    for (int add = 0; add < 2; add++) {
+      product p = make(sizes[s][0], sizes[s][1], sizes[s][2], BY_ROWS, BY_COLUMNS, add, kind);
+      expect_chains(&p, bf16);
       drop(&p);
     }
 }
 
 static void blocks_go_on_where_others_end(void **state) {
   (void)state;
-  static const uint32_t sizes[][3] = {{230, 17, 9}, {5, 790, 7}, {17, 33, 530}};
-  for (int s = 0; s < 3; s++)
-    for (int add = 0; add < 2; add++) {
-      product p = make(sizes[s][0], sizes[s][1], sizes[s][2], BY_ROWS, BY_COLUMNS, add, USUAL);
-      expect_chains(&p);
-      drop(&p);
-    }
+  expect_chains_of_blocks(USUAL, false);
 }
 
 /* Where a product is rounded by itself, or a sum below the normal numbers, bits show it. */
@@ -134,7 +147,7 @@ static void sums_of_every_magnitude_are_rounded_once(void **state) {
     product p = make(40, 40, 8, BY_ROWS, BY_ROWS, true, kinds[i]);
     if (kinds[i] != WIDE)
       for (size_t l = 0; l < 40 * p.g.a_row; l++) p.a[l] = uniform(&seed, -1, 1);
-    expect_chains(&p);
+    expect_chains(&p, false);
     drop(&p);
   }
 }
@@ -169,6 +182,35 @@ static void chains_are_close_to_sums_in_double(void **state) {
   multiply(&p, kernels, kernels->gemm);
   expect_close(&p, as_it_is, p.g.k * 1.01);
   drop(&p);
+}
+
+/* ---- Products of bf16 ---- */
+
+static void whole_numbers_are_multiplied_exactly_by_bf16(void **state) {
+  (void)state;
+  expect_chains_of_all_sizes(whole, true);
+  expect_chains_of_blocks(whole, true);
+}
+
+static float rounded_to_bf16(float x) {
+  uint32_t bits = hb_bits_of_f32(x);
+  return hb_f32_of_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u);
+}
+
+/* Products are exact; each addition may truncate. */
+static void sums_of_rounded_operands_are_close_to_those_in_double(void **state) {
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    const hb_train_kernels *kernels = hb_train_kernels_for((hb_isa)isa);
+    if (!kernels || !kernels->gemm_bf16) continue;
+    for (int form = 0; form < LAYOUTS * LAYOUTS; form++) {
+      product p = make(50, 70, 100 + 83 * (uint32_t)form, (layout)(form % LAYOUTS),
+                       (layout)(form / LAYOUTS), form % 2, USUAL);
+      multiply(&p, kernels, kernels->gemm_bf16);
+      expect_close(&p, rounded_to_bf16, p.g.k * 2.02);
+      drop(&p);
+    }
+  }
 }
 
 /* ---- Threads ---- */
@@ -215,6 +257,8 @@ int main(void) {
       cmocka_unit_test(blocks_go_on_where_others_end),
       cmocka_unit_test(sums_of_every_magnitude_are_rounded_once),
       cmocka_unit_test(chains_are_close_to_sums_in_double),
+      cmocka_unit_test(whole_numbers_are_multiplied_exactly_by_bf16),
+      cmocka_unit_test(sums_of_rounded_operands_are_close_to_those_in_double),
       cmocka_unit_test(the_number_of_threads_does_not_show),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
