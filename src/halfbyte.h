@@ -19,7 +19,7 @@
  *  - An object belongs to whoever created it and is released with its ..._destroy, which accepts
  *    NULL. A model must outlive its sessions, and a session its generators.
  *  - Different objects may be used from different threads. One object may not, except that a loaded
- *    hb_model and its tokenizer are read-only and may be shared.
+ *    hb_model and its tokenizer are read-only, but for hb_model_adapt, and may be shared.
  *  - Strings are UTF-8. hb_string is a view that is not NUL-terminated.
  */
 #ifndef HALFBYTE_H
@@ -300,7 +300,8 @@ typedef struct hb_load_options {
 
 /* Takes a model in as its bytes arrive, from the first byte of its (first) file to the last. */
 typedef struct hb_loader hb_loader;
-/* A loaded model: weights in the layout of the kernels, tokenizer, program. Read-only. */
+/* A loaded model: weights in the layout of the kernels, tokenizer, program. Read-only, but for its
+ * adapters. */
 typedef struct hb_model hb_model;
 
 typedef struct hb_load_state {
@@ -358,6 +359,24 @@ hb_type hb_model_tensor_type(const hb_model *model, const hb_tensor *tensor);
 
 const hb_gguf *hb_model_gguf(const hb_model *model);
 void hb_model_destroy(hb_model *model);
+
+#define HB_MAX_ADAPTERS 16 /* of a model */
+#define HB_MAX_RANK 4096
+
+/* Adds an adapter to a loaded model, from the bytes of its file, which is a LoRA in the GGUF form
+ * of llama.cpp (arXiv 2106.09685): beside a matrix "X.weight" of a layer it has "X.weight.lora_a"
+ * with dims {columns, rank} and "X.weight.lora_b" with {rank, rows}, in F32, F16 or BF16. From then
+ * on the products with that matrix are (W + factor B A) x, factor being scale * adapter.lora.alpha
+ * / rank, or `scale` alone where the file has no alpha. They are computed beside those of W, in
+ * F32, and bits are the same everywhere. Adapters add up; a scale of 0 adds nothing.
+ *
+ * Sessions made before cannot go on: their steps return HB_STATE. Nothing else may use the model
+ * while this runs. On an error, which names the tensor, the model is as it was: HB_MODEL if the
+ * file does not fit the model, HB_UNSUPPORTED for adapters of matrices outside of layers. */
+hb_status hb_model_adapt(hb_model *model, const void *bytes, size_t size, double scale,
+                         hb_error *error);
+/* Takes all adapters off. The same holds for sessions. */
+void hb_model_unadapt(hb_model *model);
 
 /* Describes operation `index` of the model's program in one line, into `out`; returns the length
  * it needs without the NUL (cut to `capacity`), 0 past the end. */

@@ -20,6 +20,7 @@ typedef enum hb_dim {
   HB_DIM_VOCAB,
   HB_DIM_CONTEXT, /* positions that the model was made for */
   HB_DIM_PAIRS,   /* pairs that RoPE rotates */
+  HB_DIM_ADAPTER, /* as an adapter's file has it */
 } hb_dim;
 
 /* X(KIND, name, in every layer, columns, rows): every weight that an architecture may have. Names
@@ -57,7 +58,9 @@ typedef enum hb_dim {
   X(UP_BIAS, "ffn_up.bias", 1, FF, ONE)                                                            \
   X(DOWN, "ffn_down.weight", 1, FF, WIDTH)                                                         \
   X(DOWN_BIAS, "ffn_down.bias", 1, WIDTH, ONE)                                                     \
-  X(POST_FFN_NORM, "post_ffw_norm.weight", 1, WIDTH, ONE)
+  X(POST_FFN_NORM, "post_ffw_norm.weight", 1, WIDTH, ONE)                                          \
+  X(LORA_A, ".lora_a", 1, ADAPTER, ADAPTER) /* behind the name of its matrix */                    \
+  X(LORA_B, ".lora_b", 1, ADAPTER, ADAPTER)
 
 typedef enum hb_weight_kind {
 #define HB_WEIGHT_ENUM(kind, name, per_layer, cols, rows) HB_WEIGHT_##kind,

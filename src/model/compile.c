@@ -17,10 +17,26 @@ hb_division hb_op_division(hb_op_kind kind) {
   return divisions[kind];
 }
 
-/* Operations divided by rows follow each other on the same thread row by row, and matrix products
- * in a row never read each other's results: neither needs a barrier between. */
-static bool needs_barrier(const hb_op *before, const hb_op *op) {
-  return hb_op_division(before->kind) != hb_op_division(op->kind);
+static bool overlap(hb_operand a, hb_operand b) {
+  return a.buffer == b.buffer && a.column < b.column + b.width && b.column < a.column + a.width;
+}
+
+/* Whether a product reads what another one since the last barrier writes. */
+static bool reads_product(const hb_model *m, const hb_op *op) {
+  if (hb_op_division(op->kind) != HB_DIVIDE_GROUPS) return false;
+  for (uint32_t i = m->op_count; i-- > 0;) {
+    if (overlap(m->program[i].out, op->in)) return true;
+    if (m->program[i].barrier) break;
+  }
+  return false;
+}
+
+/* Operations divided by rows follow each other on the same thread row by row, and need no barrier
+ * between; nor do products that do not read each other's results. */
+static bool needs_barrier(const hb_model *m, const hb_op *op) {
+  if (m->op_count == 0) return false;
+  return hb_op_division(m->program[m->op_count - 1].kind) != hb_op_division(op->kind) ||
+         reads_product(m, op);
 }
 
 static void emit(compiler *c, hb_op op) {
@@ -39,7 +55,7 @@ static void emit(compiler *c, hb_op op) {
     m->op_capacity = capacity;
   }
   op.selected = c->selected;
-  op.barrier = m->op_count > 0 && needs_barrier(&m->program[m->op_count - 1], &op);
+  op.barrier = needs_barrier(m, &op);
   m->program[m->op_count++] = op;
 }
 
@@ -77,6 +93,50 @@ static void emit_matmul(compiler *c, uint32_t layer, hb_operand in, hb_operand o
   uint32_t index = hb_weight_find(c->model, weight, layer);
   if (c->model->weights[index].outliers.bytes > 0)
     emit_weighted(c, HB_OP_OUTLIERS, layer, in, out, weight, HB_NONE);
+}
+
+static void widen(compiler *c, hb_operand used) {
+  uint32_t *width = &c->model->buffer_width[used.buffer];
+  if (*width < used.column + used.width) *width = used.column + used.width;
+}
+
+enum { ADAPTER_STEPS = 3 };
+
+/* A step of the adapter with the LORA_A `a`: low = A in, raised = B low, out += raised. */
+static void emit_adapter(compiler *c, uint32_t step, const hb_op *product, uint32_t a,
+                         hb_operand low, hb_operand raised) {
+  const hb_op steps[ADAPTER_STEPS] = {
+      {.kind = HB_OP_MATMUL, .in = product->in, .out = low, .weight = a},
+      {.kind = HB_OP_MATMUL, .in = low, .out = raised, .weight = a + 1},
+      {.kind = HB_OP_ADD, .in = raised, .out = product->out, .weight = HB_NONE},
+  };
+  hb_op op = steps[step];
+  op.layer = product->layer;
+  op.bias = HB_NONE;
+  widen(c, op.in);
+  widen(c, op.out);
+  emit(c, op);
+}
+
+/* What adapters add to the products from operation `first` on. Each step is done for all of them,
+ * so that one barrier serves all. */
+static void emit_adapters(compiler *c, uint32_t first) {
+  const hb_model *m = c->model;
+  uint32_t end = m->op_count;
+  for (uint32_t step = 0; step < ADAPTER_STEPS; step++) {
+    hb_operand low = {HB_BUFFER_LOW, 0, 0}, raised = {HB_BUFFER_RAISED, 0, 0};
+    for (uint32_t i = first; i < end; i++) {
+      hb_op product = m->program[i];
+      if (product.kind != HB_OP_MATMUL) continue;
+      raised.width = product.out.width;
+      for (uint32_t a = m->weights[product.weight].adapter; a != 0; a = m->weights[a].adapter) {
+        low.width = m->weights[a].matrix.rows;
+        emit_adapter(c, step, &product, a, low, raised);
+        low.column += low.width;
+        raised.column += raised.width;
+      }
+    }
+  }
 }
 
 static bool has(const compiler *c, hb_weight_kind kind, uint32_t layer) {
@@ -137,6 +197,7 @@ static void compile_qkv(compiler *c, uint32_t layer) {
              v_out = {HB_BUFFER_QKV, q + k, v};
   static const hb_weight_kind readers[] = {HB_WEIGHT_QKV, HB_WEIGHT_Q, HB_WEIGHT_K, HB_WEIGHT_V};
   emit_quantize(c, layer, hidden, readers, 4);
+  uint32_t first = c->model->op_count;
   if (has(c, HB_WEIGHT_QKV, layer)) {
     emit_matmul(c, layer, hidden, whole(c, HB_BUFFER_QKV), HB_WEIGHT_QKV, HB_WEIGHT_QKV_BIAS);
   } else {
@@ -144,6 +205,7 @@ static void compile_qkv(compiler *c, uint32_t layer) {
     emit_matmul(c, layer, hidden, k_out, HB_WEIGHT_K, HB_WEIGHT_K_BIAS);
     emit_matmul(c, layer, hidden, v_out, HB_WEIGHT_V, HB_WEIGHT_V_BIAS);
   }
+  emit_adapters(c, first);
   if (has(c, HB_WEIGHT_Q_NORM, layer))
     emit_weighted(c, HB_OP_HEAD_NORM, layer, q_out, q_out, HB_WEIGHT_Q_NORM, HB_NONE);
   if (has(c, HB_WEIGHT_K_NORM, layer))
@@ -175,7 +237,9 @@ static void compile_attention(compiler *c, uint32_t layer) {
   if (layer + 1 == c->model->h.layers) compile_select(c, layer);
   static const hb_weight_kind readers[] = {HB_WEIGHT_ATTN_OUTPUT};
   emit_quantize(c, layer, attended, readers, 1);
+  uint32_t first = c->model->op_count;
   emit_matmul(c, layer, attended, hidden, HB_WEIGHT_ATTN_OUTPUT, HB_WEIGHT_ATTN_OUTPUT_BIAS);
+  emit_adapters(c, first);
   if (has(c, HB_WEIGHT_POST_ATTN_NORM, layer))
     emit_weighted(c, HB_OP_NORM, layer, hidden, hidden, HB_WEIGHT_POST_ATTN_NORM, HB_NONE);
 }
@@ -190,16 +254,20 @@ static void compile_feed_forward(compiler *c, uint32_t layer) {
   emit_weighted(c, HB_OP_NORM, layer, stream, hidden, HB_WEIGHT_FFN_NORM, HB_WEIGHT_FFN_NORM_BIAS);
   static const hb_weight_kind readers[] = {HB_WEIGHT_GATE_UP, HB_WEIGHT_GATE, HB_WEIGHT_UP};
   emit_quantize(c, layer, hidden, readers, 3);
+  uint32_t products = c->model->op_count;
   if (has(c, HB_WEIGHT_GATE_UP, layer)) {
     emit_matmul(c, layer, hidden, both, HB_WEIGHT_GATE_UP, HB_NONE);
   } else {
     if (gated) emit_matmul(c, layer, hidden, first, HB_WEIGHT_GATE, HB_NONE);
     emit_matmul(c, layer, hidden, gated ? second : first, HB_WEIGHT_UP, HB_WEIGHT_UP_BIAS);
   }
+  emit_adapters(c, products);
   emit_simple(c, HB_OP_ACTIVATE, layer, both, first, 0);
   static const hb_weight_kind down[] = {HB_WEIGHT_DOWN};
   emit_quantize(c, layer, first, down, 1);
+  products = c->model->op_count;
   emit_matmul(c, layer, first, hidden, HB_WEIGHT_DOWN, HB_WEIGHT_DOWN_BIAS);
+  emit_adapters(c, products);
   if (has(c, HB_WEIGHT_POST_FFN_NORM, layer))
     emit_weighted(c, HB_OP_NORM, layer, hidden, hidden, HB_WEIGHT_POST_FFN_NORM, HB_NONE);
 }
@@ -241,6 +309,7 @@ static void compile_output(compiler *c) {
 
 static void set_widths(hb_model *m) {
   uint32_t *width = m->buffer_width;
+  memset(width, 0, sizeof m->buffer_width);
   width[HB_BUFFER_STREAM] = width[HB_BUFFER_HIDDEN] = m->h.width;
   width[HB_BUFFER_BESIDE] = m->h.parallel_residual ? m->h.width : 0;
   width[HB_BUFFER_QKV] = (uint32_t)hb_dim_size(&m->h, HB_DIM_QKV);
@@ -252,6 +321,7 @@ static void set_widths(hb_model *m) {
 
 hb_status hb_model_compile(hb_model *model, hb_error *error) {
   compiler c = {.model = model, .error = error, .status = HB_OK};
+  model->op_count = model->int8_width = 0;
   set_widths(model);
   compile_embedding(&c);
   for (uint32_t layer = 0; layer < model->h.layers; layer++) compile_layer(&c, layer);

@@ -213,6 +213,7 @@ uint64_t hb_dim_size(const hb_hyperparameters *h, hb_dim dim) {
   case HB_DIM_VOCAB: return h->vocabulary;
   case HB_DIM_CONTEXT: return h->context_length;
   case HB_DIM_PAIRS: return h->rope_dims / 2;
+  case HB_DIM_ADAPTER: break;
   }
   return 0;
 }

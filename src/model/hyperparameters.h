@@ -48,8 +48,8 @@ typedef struct hb_hyperparameters {
 hb_status hb_hyperparameters_read(const hb_gguf *gguf, const hb_architecture *architecture,
                                   hb_hyperparameters *out, hb_error *error);
 
-/* 0 never: a dimension of a weight. Fits 32 bits by the limits above, but for HB_DIM_QKV and the
- * like, which fit 64 with room. */
+/* 0 only for HB_DIM_ADAPTER: a dimension of a weight. Fits 32 bits by the limits above, but for
+ * HB_DIM_QKV and the like, which fit 64 with room. */
 uint64_t hb_dim_size(const hb_hyperparameters *h, hb_dim dim);
 
 /* 1 if the layer sees everything, 0 if it has a sliding window. */

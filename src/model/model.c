@@ -20,15 +20,10 @@ hb_status hb_model_begin(hb_model *m, hb_error *error) {
 
 void hb_model_destroy(hb_model *m) {
   if (!m) return;
-  for (uint32_t i = 0; i < m->weight_count; i++) {
-    hb_weight *w = &m->weights[i];
-    hb_beside_release(m, w);
-    if (w->block_bytes == 0) continue;
-    hb_release(m->allocator, w->vector ? (void *)w->vector : w->matrix.data, w->block_bytes);
-  }
+  for (uint32_t i = 0; i < m->weight_count; i++) hb_weight_release(m, &m->weights[i]);
   for (uint32_t i = 0; i < HB_ROPE_TABLES; i++)
     hb_release(m->allocator, m->rope[i].frequency, (uint64_t)m->h.rope_dims / 2 * sizeof(double));
-  hb_release(m->allocator, m->weights, (uint64_t)m->weight_count * sizeof *m->weights);
+  hb_release(m->allocator, m->weights, (uint64_t)m->weight_capacity * sizeof *m->weights);
   hb_release(m->allocator, m->weight_index, (uint64_t)m->weight_index_size * 4);
   hb_release(m->allocator, m->program, (uint64_t)m->op_capacity * sizeof *m->program);
   hb_tokenizer_destroy(m->tokenizer);

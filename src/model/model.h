@@ -34,6 +34,10 @@ typedef struct hb_weight {
   hb_weight_outliers outliers;
   bool has_input_scale;
   float input_scale;
+
+  /* Index of the LORA_A of the first adapter that adds to its product; of a LORA_A, that of the
+   * next one; 0: none. Its LORA_B follows it. */
+  uint32_t adapter;
 } hb_weight;
 
 /* How inputs of the matrices in layers become int8: one scale for each block of 32, for each row,
@@ -90,6 +94,8 @@ typedef enum hb_division {
   X(ATTENDED, "attended")                                                                          \
   X(FF, "ff")           /* gate and up side by side */                                             \
   X(SKIPPED, "skipped") /* an input without the columns of outliers */                             \
+  X(LOW, "low")         /* an input by the A of adapters */                                        \
+  X(RAISED, "raised")   /* that by their B: what is added to products */                           \
   X(LOGITS, "logits")
 
 typedef enum hb_buffer {
@@ -139,8 +145,10 @@ struct hb_model {
   hb_tokenizer *tokenizer;
 
   hb_weight *weights;
-  uint32_t weight_count;
-  uint32_t *weight_index;     /* hash table by name: index + 1, or 0 */
+  uint32_t weight_count;      /* those of adapters stand last */
+  uint32_t weight_capacity;   /* of the list */
+  uint32_t own_weights;       /* all others */
+  uint32_t *weight_index;     /* hash table of these by name: index + 1, or 0 */
   uint32_t weight_index_size; /* a power of two */
 
   hb_op *program;
@@ -156,6 +164,8 @@ struct hb_model {
   bool skip_outliers; /* columns with outliers count as 0 in int8 inputs */
 
   bool loaded; /* the weights are there */
+  uint32_t adapter_count;
+  uint32_t adaptations; /* how often adapters came or went */
 };
 
 /* ---- model.c ---- */
@@ -181,6 +191,8 @@ bool hb_weights_bytes(const hb_model *model, uint64_t *bytes);
 /* Gives the weight of the header's tensor `index` its memory, in a block shared with the weights
  * whose tensors follow it. */
 hb_status hb_weight_allocate(const hb_model *model, size_t index, hb_error *error);
+/* Releases the block that begins with the weight, and what stands beside it. */
+void hb_weight_release(const hb_model *model, hb_weight *weight);
 
 /* ---- private.c: formats of halfbyte's own ---- */
 
@@ -207,7 +219,8 @@ void hb_beside_release(const hb_model *model, hb_weight *weight);
 
 /* ---- compile.c, rope.c ---- */
 
-/* Makes the program from the weights that are present. */
+/* Makes the program from the weights that are present, anew if there was one: one that is not
+ * longer needs no memory. */
 hb_status hb_model_compile(hb_model *model, hb_error *error);
 /* Makes the tables of angles; needs the weights' data. */
 hb_status hb_rope_prepare(hb_model *model, hb_error *error);

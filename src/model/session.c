@@ -72,6 +72,7 @@ static hb_status plan(const hb_model *model, const hb_session_options *options, 
       .allocator = options->allocator,
       .parallel = parallel,
       .model = model,
+      .adaptations = model->adaptations,
       .context_length = context,
       .batch = options->batch ? options->batch : DEFAULT_BATCH,
       .logit_rows = options->logit_rows ? options->logit_rows : 1,
@@ -139,11 +140,18 @@ void hb_session_destroy(hb_session *s) {
 
 /* ---- Steps ---- */
 
+static hb_status check_adapters(const hb_session *s, hb_error *error) {
+  if (s->adaptations == s->model->adaptations) return HB_OK;
+  return hb_fail(error, HB_STATE, HB_NO_OFFSET,
+                 "the model's adapters changed after the session was made");
+}
+
 static hb_status check_row(const hb_session *lead, const hb_row *row, size_t index,
                            hb_error *error) {
   if (!row->session || row->session->model != lead->model)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "row %u belongs to another model",
                    (uint64_t)index);
+  HB_TRY(check_adapters(row->session, error));
   if (row->token < 0 || (uint32_t)row->token >= lead->model->h.vocabulary)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "row %u: token %d is not in 0..%u",
                    (uint64_t)index, (int64_t)row->token, (uint64_t)lead->model->h.vocabulary - 1);
@@ -191,6 +199,7 @@ static void step_batch(hb_session *lead, const hb_row *rows, uint32_t count) {
 hb_status hb_step(hb_session *lead, const hb_row *rows, size_t count, hb_error *error) {
   if (!lead || (!rows && count > 0))
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "a step needs a session and rows");
+  HB_TRY(check_adapters(lead, error));
   HB_TRY(check_rows(lead, rows, count, error));
   lead->logit_count = 0;
   for (size_t done = 0; done < count;) {

@@ -34,6 +34,7 @@ struct hb_session {
   const hb_parallel *parallel;
   const hb_model *model;
   uint64_t weight_bytes; /* of the model */
+  uint32_t adaptations;  /* the model's when the session was made */
   hb_session_layout layout;
   uint32_t context_length;
   uint32_t batch;

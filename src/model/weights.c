@@ -59,6 +59,7 @@ hb_status hb_weights_list(hb_model *model, hb_error *error) {
   }
   list_kinds(model, false, 0);
   for (uint32_t layer = 0; layer < model->h.layers; layer++) list_kinds(model, true, layer);
+  model->own_weights = model->weight_capacity = model->weight_count;
   for (uint32_t i = 0; i < model->weight_count; i++)
     model->weight_index[hash_slot(model, hb_string_of(model->weights[i].name))] = i + 1;
   return HB_OK;
@@ -155,6 +156,12 @@ static void place(hb_weight *w, uint8_t *data) {
     w->vector = (float *)(void *)data;
   else
     w->matrix.data = data;
+}
+
+void hb_weight_release(const hb_model *m, hb_weight *w) {
+  hb_beside_release(m, w);
+  if (w->block_bytes == 0) return;
+  hb_release(m->allocator, w->vector ? (void *)w->vector : w->matrix.data, w->block_bytes);
 }
 
 hb_status hb_weight_allocate(const hb_model *model, size_t index, hb_error *error) {
