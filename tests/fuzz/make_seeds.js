@@ -1,4 +1,4 @@
-// Writes the hand-made seeds of four fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
+// Writes the hand-made seeds of five fuzz targets: node tests/fuzz/make_seeds.js. Every file is a
 // regression test too: gguf.json and model.json say how it must end, and the unit tests gguf_hostile
 // and model_hostile check it. In seeds/gguf the names begin with what the file attacks: `size` counts and lengths,
 // `shape` dimensions and types, `place` alignment and offsets, `key` metadata, `wide` what 32 bits
@@ -484,6 +484,52 @@ const imports = {
   'config-neox': config('gpt_neox', { rotary_pct: 0.5, use_parallel_residual: false }),
 };
 
+// Adapters of the model of fuzz_adapter.c: 32 wide, one layer.
+const loraKeys = (architecture = 'llama') => [
+  key('general.type', STRING, text('adapter')), key('adapter.type', STRING, text('lora')),
+  key('general.architecture', STRING, text(architecture)),
+];
+function adapter(pairs, { keys = loraKeys(), alpha = 8, type = TYPE_F32, data } = {}) {
+  const tensors = [];
+  let offset = 0;
+  for (const [name, cols, rank, rows] of pairs)
+    for (const [half, dims] of [['a', [cols, rank]], ['b', [rank, rows]]]) {
+      tensors.push(tensor(`${name}.weight.lora_${half}`, dims, { type, offset }));
+      offset += Math.ceil((dims[0] * dims[1] * (type === TYPE_F32 ? 4 : 2)) / 32) * 32;
+    }
+  const values = Buffer.from(Array.from({ length: data ?? offset }, (_, i) => (i % 2 ? 0x3c | ((i & 4) << 5) : i * 37)));
+  const header = file({ keys: [...keys, ...(alpha === null ? [] : [key('adapter.lora.alpha', F32, f32(alpha))])], tensors, data: 0 });
+  return bytes([header, values]);
+}
+const all = [
+  ['blk.0.attn_q', 32, 2, 32], ['blk.0.attn_k', 32, 2, 16], ['blk.0.attn_v', 32, 3, 16], ['blk.0.attn_output', 32, 2, 32],
+  ['blk.0.ffn_gate', 32, 1, 32], ['blk.0.ffn_up', 32, 2, 32], ['blk.0.ffn_down', 32, 9, 32],
+];
+const one = [['blk.0.attn_q', 32, 2, 32]];
+const adapters = {
+  'ok-all': adapter(all),
+  'ok-f16': adapter(all, { type: TYPE_F16 }),
+  'ok-bf16': adapter(all, { type: 30 }),
+  'ok-without-alpha': adapter(one, { alpha: null }),
+  'ok-rank-64': adapter([['blk.0.ffn_down', 32, 64, 32]]),
+  'alpha-nan': adapter(one, { alpha: NaN }),
+  'alpha-huge': adapter(one, { alpha: 1e30 }),
+  'architecture-other': adapter(one, { keys: loraKeys('qwen2') }),
+  'architecture-own': adapter(one, { keys: loraKeys('halfbyte-llama') }),
+  'keys-none': adapter(one, { keys: [] }),
+  'alora': adapter(one, { keys: [...loraKeys(), key('adapter.alora.invocation_tokens', ARRAY, u32(U32), u64(1), u32(3))] }),
+  'split': adapter(one, { keys: [...loraKeys(), key('split.count', U16, u16(2))] }),
+  'cut': adapter(one).subarray(0, -4),
+  'layer-1': adapter([['blk.1.attn_q', 32, 2, 32]]),
+  'embedding': adapter([['token_embd', 32, 2, 300]]),
+  'norm': adapter([['blk.0.attn_norm', 32, 2, 1]]),
+  'transposed': adapter([['blk.0.ffn_down', 2, 32, 2]]),
+  'rank-4097': adapter([['blk.0.attn_q', 32, 4097, 32]], { data: 64 }),
+  'nothing': file({ keys: loraKeys() }),
+  'single': file({ keys: loraKeys(), tensors: [tensor('blk.0.attn_q.weight.lora_a', [32, 2])], data: 256 }),
+  'q8_0': file({ keys: loraKeys(), tensors: [tensor('blk.0.attn_q.weight.lora_a', [32, 32], { type: TYPE_Q8_0 })], data: 1088 }),
+};
+
 function write(folder, seeds) {
   const to = join(import.meta.dirname, 'seeds', folder);
   mkdirSync(to, { recursive: true });
@@ -494,4 +540,5 @@ function write(folder, seeds) {
 write('gguf', gguf);
 write('model', hostileModels);
 write('state', states);
+write('adapter', adapters);
 write('import', imports);
