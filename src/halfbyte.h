@@ -779,6 +779,32 @@ typedef struct hb_budget_choice {
 hb_status hb_budget_choose(const hb_source *source, const hb_quantize_options *options, double bits,
                            hb_budget_choice *out, hb_error *error);
 
+/* An adapter, as hb_model_adapt takes it. */
+typedef struct hb_merge_adapter {
+  const void *bytes;
+  size_t size;
+  double scale;
+} hb_merge_adapter;
+
+typedef struct hb_merge_options {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel; /* results never depend on it */
+  const hb_merge_adapter *adapters;
+  size_t adapter_count; /* HB_MAX_ADAPTERS at most */
+  const char *type;     /* of the matrices that adapters change; NULL: the one that each has */
+  void *context;        /* of the functions below, which may be NULL and are as in
+                           hb_quantize_options; matrices that change are reported */
+  void (*report)(void *context, const hb_quantize_report *report);
+  int (*progress)(void *context, uint64_t done, uint64_t total);
+} hb_merge_options;
+
+/* Writes a model that computes with W + factor B A instead of W, as hb_model_adapt has it, the
+ * output matrix included. The sums are rounded to the nearest values of the type, as by hb_quantize
+ * with "rtn"; all other tensors are copied as they are, and so are values that stand beside a
+ * matrix. The same errors as of hb_model_adapt. */
+hb_status hb_merge_adapters(const hb_source *source, const hb_merge_options *options,
+                            const hb_sink *sink, hb_error *error);
+
 /* ---- 12. Synthetic models and measuring ---------------------------------------------------- */
 
 /* The shape of a decoder-only model. */

@@ -1,4 +1,5 @@
 #include "common.h"
+#include "adapters.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -165,8 +166,8 @@ bool cli_load(cli_engine *engine, const cli_options *options) {
     status = hb_load_file(options->model, &load, &report, &engine->model, &error);
   }
   progress_end(&bar);
-  if (status != HB_OK) {
-    cli_fail_error(&error);
+  if (status != HB_OK) cli_fail_error(&error);
+  if (status != HB_OK || !cli_add_adapters(engine->model, options)) {
     cli_close(engine);
     return false;
   }

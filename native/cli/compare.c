@@ -30,10 +30,13 @@ const cli_command command_compare = {
     .name = "compare",
     .operands = "REF MODEL",
     .summary = "Measures what quantizing a model cost",
-    .details = "Both models read the text in step. Told are their perplexities, how far the\n"
-               "predictions of MODEL are from those of REF, sizes, speeds and memory.",
-    .takes = CLI_OPTIONS(OPTION_TEXT_FILE, OPTION_CONTEXT, OPTION_CHUNKS, OPTION_CONVENTION,
-                         OPTION_THREADS, OPTION_ISA, OPTION_KV, OPTION_JSON, OPTION_REPORT),
+    .details =
+        "Both models read the text in step. Told are their perplexities, how far the\n"
+        "predictions of MODEL are from those of REF, sizes, speeds and memory. Adapters are\n"
+        "added to MODEL alone.",
+    .takes =
+        CLI_OPTIONS(OPTION_TEXT_FILE, OPTION_LORA, OPTION_CONTEXT, OPTION_CHUNKS, OPTION_CONVENTION,
+                    OPTION_THREADS, OPTION_ISA, OPTION_KV, OPTION_JSON, OPTION_REPORT),
     .needs = CLI_OPTIONS(OPTION_TEXT_FILE),
     .least_operands = 2,
     .most_operands = 2,

@@ -141,7 +141,8 @@ const cli_command command_eval = {
         "of which the likeliest counts as the answer; by length, the likeliest for each of its\n"
         "characters. With last words, as of LAMBADA:\n"
         "  {\"text\": ..}",
-    .takes = CLI_OPTIONS(OPTION_THREADS, OPTION_ISA, OPTION_KV, OPTION_CONTEXT, OPTION_JSON),
+    .takes = CLI_OPTIONS(OPTION_LORA, OPTION_THREADS, OPTION_ISA, OPTION_KV, OPTION_CONTEXT,
+                         OPTION_JSON),
     .least_operands = 2,
     .most_operands = 2,
     .run = eval,

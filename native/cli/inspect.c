@@ -1,3 +1,4 @@
+#include "adapters.h"
 #include "commands.h"
 #include "common.h"
 
@@ -193,6 +194,10 @@ static int inspect_file(const hb_gguf *gguf, const cli_options *options) {
   hb_error error;
   hb_status status = hb_load_file(options->operands[0], &load, NULL, &model, &error);
   hb_model_info info;
+  if (model && !cli_add_adapters(model, options)) {
+    hb_model_destroy(model);
+    return CLI_FAILED;
+  }
   if (model) hb_model_get_info(model, &info);
   totals sum = count_tensors(gguf, model);
   if (model) sum.values = info.parameters;
@@ -227,7 +232,8 @@ const cli_command command_inspect = {
     .name = "inspect",
     .operands = "FILE",
     .summary = "Shows what a GGUF file holds and the memory that it needs",
-    .takes = CLI_OPTIONS(OPTION_CONTEXT, OPTION_KV, OPTION_TENSORS, OPTION_KEYS, OPTION_PROGRAM),
+    .takes = CLI_OPTIONS(OPTION_LORA, OPTION_CONTEXT, OPTION_KV, OPTION_TENSORS, OPTION_KEYS,
+                         OPTION_PROGRAM),
     .least_operands = 1,
     .most_operands = 1,
     .run = inspect,

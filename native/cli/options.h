@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #define CLI_MAX_LIST 16 /* times that an option may be repeated */
-#define CLI_MAX_OPERANDS 2
+#define CLI_MAX_OPERANDS 3
 
 typedef enum cli_split { SPLIT_WHOLE, SPLIT_PIECES, SPLIT_SINGLE } cli_split;
 /* How a text is cut for measuring: as llama.cpp or as Hugging Face does. */
@@ -25,6 +25,8 @@ typedef struct cli_list {
 #define CLI_OPTION_LIST(X)                                                                         \
   X(MODEL, 'm', "model", "FILE", TEXT, model, 0, 0, NULL,                                          \
     "the model, a GGUF file (of a split one, the first) or a folder")                              \
+  X(LORA, 0, "lora", "FILE[=SCALE]", LIST, adapters, 0, 0, NULL,                                   \
+    "add a LoRA adapter, a GGUF file, times a scale; may be repeated")                             \
   X(PROMPT, 'p', "prompt", "TEXT", TEXT, prompt, 0, 0, NULL, "the text to begin with; - reads it") \
   X(TEXT_FILE, 'f', "file", "TEXT", TEXT, text_file, 0, 0, NULL, "the file with the text")         \
   X(TOKENS, 0, "tokens", "1,2,3", TEXT, tokens, 0, 0, NULL, "the ids of the tokens")               \
@@ -33,6 +35,8 @@ typedef struct cli_list {
     "the type of the matrices: f32 f16 bf16 (default: as they are)")                               \
   X(TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                               \
     "the type of the matrices: f16, q4_0, q4_k .. or a mixture: q4_k_m ..")                        \
+  X(MERGED_TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                        \
+    "the type of the matrices that change: f16, q8_0 .. (default: as they are)")                   \
   X(TENSOR_RULES, 0, "tensor", "RULES", TEXT, tensor_rules, 0, 0, NULL,                            \
     "other types by name: attn_v=q6_k,ffn_down.*=q5_k; the first that fits counts")                \
   X(BITS_PER_WEIGHT, 0, "bits-per-weight", "N", F32, bits_per_weight, 0.5, 32, NULL,               \
@@ -154,7 +158,7 @@ typedef struct cli_options {
   cli_convention convention;
   const char *type, *method;
   const char *imatrix, *gradients;
-  cli_list calibration;
+  cli_list adapters, calibration;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules, *granularity;

@@ -9,9 +9,12 @@
 
 /* ---- Opening ---- */
 
-static bool open_engine(cli_engine *engine, const char *path, const cli_options *options) {
+/* Adapters belong to the model, not to the reference. */
+static bool open_engine(cli_engine *engine, const char *path, const cli_options *options,
+                        bool adapted) {
   cli_options own = *options;
   own.model = path;
+  if (!adapted) own.adapters.count = 0;
   return cli_load(engine, &own);
 }
 
@@ -56,8 +59,8 @@ static bool open_sessions(compared_pair *pair, const cli_options *options) {
 static bool open_models(const char *reference, const char *model, const cli_options *options,
                         compared_pair *out) {
   *out = (compared_pair){.reference_path = reference, .model_path = model};
-  bool ok = open_engine(&out->reference, reference, options) &&
-            open_engine(&out->model, model, options) && check_vocabulary(out);
+  bool ok = open_engine(&out->reference, reference, options, false) &&
+            open_engine(&out->model, model, options, true) && check_vocabulary(out);
   if (ok) share_threads(&out->reference, &out->model);
   return ok;
 }
