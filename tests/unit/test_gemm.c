@@ -152,6 +152,22 @@ static void sums_of_every_magnitude_are_rounded_once(void **state) {
   }
 }
 
+/* Beside the middle of two floats, by less than a double tells: rounding to double first goes to
+ * the middle, and from there to the wrong one. */
+static void a_sum_beside_the_middle_of_two_floats_is_rounded_once(void **state) {
+  (void)state;
+  const float a = 0x1p-24f * (1 + 0x1p-23f), b = 1 - 0x1p-23f, c = 1 + 0x1p-23f;
+  for (int sign = 0; sign < 4; sign++) {
+    product p = make(1, 1, 1, BY_ROWS, BY_ROWS, true, USUAL);
+    p.a[0] = sign & 1 ? -a : a;
+    p.b[0] = b;
+    p.before[0] = sign & 2 ? -c : c;
+    expect_chains(&p, false);
+    assert_true(p.c[0] == p.before[0]);
+    drop(&p);
+  }
+}
+
 /* ---- Against sums in double ---- */
 
 /* Each rounding is wrong by 2^-24 of a partial sum at most, which the sum of magnitudes bounds. */
@@ -256,6 +272,7 @@ int main(void) {
       cmocka_unit_test(every_size_and_layout_gives_the_chain_of_the_definition),
       cmocka_unit_test(blocks_go_on_where_others_end),
       cmocka_unit_test(sums_of_every_magnitude_are_rounded_once),
+      cmocka_unit_test(a_sum_beside_the_middle_of_two_floats_is_rounded_once),
       cmocka_unit_test(chains_are_close_to_sums_in_double),
       cmocka_unit_test(whole_numbers_are_multiplied_exactly_by_bf16),
       cmocka_unit_test(sums_of_rounded_operands_are_close_to_those_in_double),
