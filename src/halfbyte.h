@@ -159,12 +159,13 @@ typedef struct hb_parallel {
 /* X(NAME, id, values a block, bytes a block, blocks that share, bytes that they share). Types of
  * halfbyte's own, for what no type of GGUF can hold. A GGUF file cannot name them: there they are
  * tensors of I8, described by keys (src/quant/private.h). So many successive blocks of a row, or
- * those that it has left, share some bytes besides their own; 0: all of a row do. */
+ * those that it has left, share some bytes besides their own; 0: all of a row do, if any. */
 #define HB_PRIVATE_TYPE_LIST(X)                                                                    \
   X(NF4, 65536, 64, 33, 4, 2)                                                                      \
   X(FP4, 65537, 64, 33, 4, 2)                                                                      \
   X(TABLE4, 65538, 32, 16, 0, 18)                                                                  \
-  X(TABLE3, 65539, 32, 12, 0, 10)
+  X(TABLE3, 65539, 32, 12, 0, 10)                                                                  \
+  X(INT2_64, 65540, 64, 20, 0, 0)
 
 typedef enum hb_type {
 #define HB_TYPE_ENUM(name, id, block, bytes, supported) HB_TYPE_##name = id,

@@ -148,6 +148,7 @@ export const TYPE = /** @type {const} */ ({
   FP4: 65537,
   TABLE4: 65538,
   TABLE3: 65539,
+  INT2_64: 65540,
 });
 
 /** hb_probe_kind */

@@ -367,7 +367,7 @@ const cli_command command_quantize = {
         "With -f it is measured on that text what quantizing cost, as compare does; with --report "
         "a\n"
         "page shows it, layer by layer; both load the two models.\n"
-        "Types of fewer than 4 bits (q3_k, q2_k, table3, tq2_0, tq1_0) are experimental.\n"
+        "Types of fewer than 4 bits (q3_k, q2_k, int2_64, table3, tq2_0, tq1_0) are experimental.\n"
         "Where it takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_OPTIONS(OPTION_TYPE, OPTION_METHOD, OPTION_CALIBRATION, OPTION_CALIBRATION_SAMPLES,

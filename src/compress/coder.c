@@ -2,10 +2,10 @@
 #include "base/half.h"
 
 static const hb_coder *const coders[] = {
-    &hb_coder_q4_0,   &hb_coder_q4_1,   &hb_coder_q5_0,  &hb_coder_q5_1,  &hb_coder_q8_0,
-    &hb_coder_q2_k,   &hb_coder_q3_k,   &hb_coder_q4_k,  &hb_coder_q5_k,  &hb_coder_q6_k,
-    &hb_coder_iq4_nl, &hb_coder_iq4_xs, &hb_coder_tq1_0, &hb_coder_tq2_0, &hb_coder_mxfp4,
-    &hb_coder_nf4,    &hb_coder_fp4,
+    &hb_coder_q4_0,   &hb_coder_q4_1,   &hb_coder_q5_0,    &hb_coder_q5_1,  &hb_coder_q8_0,
+    &hb_coder_q2_k,   &hb_coder_q3_k,   &hb_coder_q4_k,    &hb_coder_q5_k,  &hb_coder_q6_k,
+    &hb_coder_iq4_nl, &hb_coder_iq4_xs, &hb_coder_tq1_0,   &hb_coder_tq2_0, &hb_coder_mxfp4,
+    &hb_coder_nf4,    &hb_coder_fp4,    &hb_coder_int2_64,
 };
 
 const hb_coder *hb_coder_of(hb_type type) {

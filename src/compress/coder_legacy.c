@@ -37,7 +37,7 @@ static void affine_store(const hb_super *p, void *block) {
 }
 
 static const hb_parameters scale_parameters = {1, 1, false, scale_load, scale_store};
-static const hb_parameters affine_parameters = {1, 1, true, affine_load, affine_store};
+const hb_parameters hb_affine_parameters = {1, 1, true, affine_load, affine_store};
 
 /* ---- Types ---- */
 
@@ -101,7 +101,7 @@ const hb_coder hb_coder_q4_1 = {.type = HB_TYPE_Q4_1,
                                 .fit = q4_1_fit,
                                 .grids = affine_grid,
                                 .put = q4_1_put,
-                                .parameters = &affine_parameters};
+                                .parameters = &hb_affine_parameters};
 
 const hb_coder hb_coder_q5_0 = {.type = HB_TYPE_Q5_0,
                                 .values = 32,
@@ -125,7 +125,7 @@ const hb_coder hb_coder_q5_1 = {.type = HB_TYPE_Q5_1,
                                 .fit = q5_1_fit,
                                 .grids = affine_grid,
                                 .put = q5_1_put,
-                                .parameters = &affine_parameters};
+                                .parameters = &hb_affine_parameters};
 
 /* The level -128 is left out, as ggml's encoder does: kernels are faster on blocks without it. */
 const hb_coder hb_coder_q8_0 = {.type = HB_TYPE_Q8_0,

@@ -81,10 +81,10 @@ static void convert_rows(void *context, uint32_t first, uint32_t end) {
 
 hb_status hb_matrix_hqq(const hb_matrix_job *job, hb_error *error) {
   HB_TRY(hb_matrix_check(job, error));
-  if (job->coder->type != HB_TYPE_Q4_1 && job->coder->type != HB_TYPE_Q5_1)
+  if (job->coder->parameters != &hb_affine_parameters)
     return hb_fail(
         error, HB_UNSUPPORTED, HB_NO_OFFSET,
-        "HQQ moves addends that are numbers of their own: Q4_1 and Q5_1 have them, not %s",
+        "HQQ moves addends that are numbers of their own: Q4_1, Q5_1 and INT2_64 have them, not %s",
         hb_type_name(job->coder->type));
   hb_divide(job->parallel, job->rows, convert_rows, (void *)job);
   hb_matrix_decode(job);

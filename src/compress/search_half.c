@@ -33,13 +33,12 @@ static void try_halves(const hb_fit *fit, uint16_t scale, uint16_t addend, best_
   if (error < best->error) *best = (best_halves){scale, addend, error};
 }
 
-/* Types with an encoder start from what it chooses. */
+/* What plain rounding chooses, unless that is this search. */
 static best_halves rounded_halves(const hb_fit *fit, const float *x, bool affine) {
   best_halves best = {0, 0, 0x1.fffffep127f};
   uint8_t block[HB_CODER_MOST_VALUES];
-  const hb_type_traits *traits = hb_traits(fit->coder->type);
-  if (!traits->encode) return best;
-  traits->encode(x, block, 1);
+  if (!affine && !hb_traits(fit->coder->type)->encode) return best;
+  fit->coder->round(x, block);
   uint16_t scale = hb_finite_f16(hb_f32_of_f16(hb_load_u16(block)));
   uint16_t addend = hb_finite_f16(hb_f32_of_f16(hb_load_u16(block + 2)));
   try_halves(fit, scale, affine ? addend : 0, &best);

@@ -40,6 +40,7 @@ STRIP_PACKER(q6_k)
 STRIP_PACKER(iq4_xs)
 STRIP_PACKER(tq1_0)
 STRIP_PACKER(tq2_0)
+STRIP_PACKER(int2_64)
 
 /* Rows that share more than a block: each as a whole. */
 static void pack_levels(const strip *s, const int8_t *levels) {
@@ -107,6 +108,7 @@ static const type_layout layouts[] = {
     {HB_TYPE_FP4, 64, 33, HB_PACKING_LEVELS, pack_fp4},
     {HB_TYPE_TABLE4, 32, 16, HB_PACKING_TABLES, pack_table4},
     {HB_TYPE_TABLE3, 32, 12, HB_PACKING_TABLES, pack_table3},
+    {HB_TYPE_INT2_64, 64, 20, HB_PACKING_Q4_1, pack_int2_64},
 };
 
 static const hb_packing packings[HB_PACKING_COUNT] = {

@@ -75,7 +75,8 @@ typedef enum hb_codes {
 } hb_codes;
 
 /* X(NAME, values a block, scaling, codes, offset): one packing for each type of that name. The
- * ternary types TQ1_0 and TQ2_0 become Q4_0, their d repeated for every 32 values. LEVELS is that
+ * ternary types TQ1_0 and TQ2_0 become Q4_0, their d repeated for every 32 values, and INT2_64 Q4_1
+ * with d and m twice. LEVELS is that
  * of NF4 and FP4, the factor of their levels made of d and s, exactly; TABLES that of TABLE4 and
  * TABLE3. */
 #define HB_PACKING_LIST(X)                                                                         \

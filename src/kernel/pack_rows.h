@@ -271,6 +271,19 @@ HB_INLINE void row_table3(const uint8_t *in, uint8_t *out, size_t row) {
   put_two_words(out + 4 * row, 2, codes[1] | codes[3] << 4);
 }
 
+/* Block of 64 values to 2 blocks of Q4_1: d, m, qs[16]. Bits 2k, 2k + 1 of byte j are those of
+ * code 16k + j. */
+HB_INLINE void row_int2_64(const uint8_t *in, uint8_t *out, size_t row) {
+  for (size_t half = 0; half < 2; half++, out += 4 * HB_GROUP + 4 * CHUNK) {
+    put_d_m(out, row, in);
+    for (size_t c = 0; c < 4; c += 2) {
+      uint64_t eight = two_words_at(in + 4 + 4 * c) >> 4 * half;
+      put_two_words(out + 4 * HB_GROUP + 4 * row, c,
+                    (eight & HB_BYTES(3)) | (eight & HB_BYTES(12)) << 2);
+    }
+  }
+}
+
 /* ---- Types of 2 and 3 bits, through a byte for every code ---------------------------------------
  */
 

@@ -155,7 +155,7 @@ void hb_random_blocks(hb_random *r, hb_type type, float mean, float deviation, v
   for (size_t n = 0; n < count; n++) multiply_scale(r, type, gain, b + n * t->block_bytes);
 }
 
-/* ---- Types of halfbyte's own: layouts in quant/levels.c ---- */
+/* ---- Types of halfbyte's own: layouts in quant/levels.c and int2.c ---- */
 
 static float root_of_levels(const int8_t *levels, uint32_t count) {
   int32_t sum = 0;
@@ -187,6 +187,16 @@ static void adjust_table_row(hb_random *r, uint32_t count, float deviation, uint
   memcpy(row + HB_TABLE_LEVELS, levels, count);
 }
 
+/* INT2_64: levels around 0, steps drawn from 3/4 to 5/4 of one size. */
+static void adjust_int2_row(hb_random *r, uint64_t cols, float deviation, uint8_t *row) {
+  const float root_of_levels = 1.118034f; /* of -1.5, -0.5, 0.5, 1.5 */
+  for (uint64_t left = cols / 64; left > 0; left--, row += 20) {
+    float d = deviation / root_of_levels * (0.75f + 0.5f * random_part(r));
+    hb_store_u16(row, hb_f16_of_f32(d));
+    hb_store_u16(row + 2, hb_f16_of_f32(-1.5f * d));
+  }
+}
+
 void hb_random_rows(hb_random *r, hb_type type, uint64_t cols, float deviation, void *out,
                     size_t rows) {
   uint64_t bytes;
@@ -197,6 +207,7 @@ void hb_random_rows(hb_random *r, hb_type type, uint64_t cols, float deviation, 
     switch (type) {
     case HB_TYPE_TABLE4: adjust_table_row(r, HB_TABLE4_COUNT, deviation, row); break;
     case HB_TYPE_TABLE3: adjust_table_row(r, HB_TABLE3_COUNT, deviation, row); break;
+    case HB_TYPE_INT2_64: adjust_int2_row(r, cols, deviation, row); break;
     case HB_TYPE_FP4: adjust_levels_row(hb_fp4_levels, cols, deviation, row); break;
     default: adjust_levels_row(hb_nf4_levels, cols, deviation, row); break;
     }

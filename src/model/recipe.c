@@ -31,6 +31,7 @@ static const type_choice type_choices[] = {
     {HB_TYPE_FP4, HB_TYPE_IQ4_NL, HB_NO_FILE_TYPE},
     {HB_TYPE_TABLE4, HB_TYPE_F16, HB_NO_FILE_TYPE},
     {HB_TYPE_TABLE3, HB_TYPE_F16, HB_NO_FILE_TYPE},
+    {HB_TYPE_INT2_64, HB_TYPE_IQ4_NL, HB_NO_FILE_TYPE},
 };
 
 static const type_choice *choice_of(hb_type type) {

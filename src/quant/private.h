@@ -42,6 +42,7 @@
   X(FP4, "fp4")                                                                                    \
   X(TABLE4, "table4")                                                                              \
   X(TABLE3, "table3")                                                                              \
+  X(INT2_64, "int2_64")                                                                            \
   X(OUTLIERS, "outliers")                                                                          \
   X(ACTIVATIONS, "activations") /* other than "block" */
 

@@ -42,6 +42,7 @@
 #define FUNCTIONS_FP4 hb_decode_fp4, NULL
 #define FUNCTIONS_TABLE4 hb_decode_table4, NULL
 #define FUNCTIONS_TABLE3 hb_decode_table3, NULL
+#define FUNCTIONS_INT2_64 hb_decode_int2_64, NULL
 
 static const hb_type_traits table[] = {
 #define TYPE_ROW(name, id, values, bytes, supported)                                               \

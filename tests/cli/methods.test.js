@@ -63,6 +63,21 @@ test('Q3_K: gptq costs at most 0.6 times what ggml\'s own file does',
     assert.ok(compensated <= 0.6 * reference); // 0.57
   });
 
+test('INT2_64: what inputs tell halves the cost of rounding to two bits',
+  needs(original, heldOut, calibration), (t) => {
+    const chunks = 20;
+    const exact = perplexity(shared(original), chunks);
+    const of = (method, ...more) =>
+      Math.log(quantized(t, shared(original), chunks, 'int2_64', method, ...more) / exact);
+    const rounded = of('rtn');
+    const weighted = of('imatrix', '--calibration-samples', '4');
+    assert.match(report, /2\.5\d\d bits\/weight/);
+    assert.match(report, /^experimental: INT2_64 has fewer than 4 bits a value/m);
+    t.diagnostic(`rtn ${rounded}, imatrix ${weighted}`);
+    assert.ok(weighted > 0);
+    assert.ok(weighted < 0.6 * rounded); // 0.46
+  });
+
 // int8 on both sides. A scale for the whole tensor, fixed from calibration, is what large inputs spoil.
 test('planted outliers spoil plain int8, and smoothquant and llm.int8 stand them',
   needs(original, heldOut, calibration), (t) => {

@@ -324,6 +324,7 @@ const hostileModels = {
     types: typesOf('blk.0.attn_k.weight nf4', 'token_embd.weight FP4'),
   }),
   'own-ok-table3-nan': ownModel({ weights: { k: ['blk.0.attn_k.weight', [34, 32], TYPE_I8] }, types: typesOf('blk.0.attn_k.weight TABLE3'), fill: nan }),
+  'own-ok-int2': ownModel({ weights: { k: ['blk.0.attn_k.weight', [20, 32], TYPE_I8] }, types: typesOf('blk.0.attn_k.weight int2_64') }),
   'own-ok-outliers': ownModel({ weights: besideK(outliers(rowsOf([0, 7, 63]))) }),
   'own-ok-outliers-none': ownModel({ weights: besideK(outliers(rowsOf([]))) }),
   'own-ok-token': ownModel({ activations: string('halfbyte.activations', 'token') }),

@@ -46,6 +46,7 @@ describe('quantize', needsNative, () => {
       { type: 'q8_0', granularity: 'channel' },
       { type: 'q4_0', groupSize: 64 },
       { type: 'q4_1', method: 'hqq' },
+      { type: 'int2_64' },
       { type: 'q5_0', tensors: 'attn_v=q8_0,ffn_*.weight=q4_1' },
     ])
       test(`with ${JSON.stringify(options)}`, async () => {

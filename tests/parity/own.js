@@ -66,7 +66,7 @@ const scale = (name) => [
 /** Writes the models; returns their paths. */
 export function makeOwnModels(folder, { program, defaultModel }) {
   mkdirSync(folder, { recursive: true });
-  const types = ['nf4', 'fp4', 'table4', 'table3'].map((type) => {
+  const types = ['nf4', 'fp4', 'table4', 'table3', 'int2_64'].map((type) => {
     const path = join(folder, `own-${type}.gguf`);
     execFileSync(program, ['synth', '--shape', '320,2,5,1,576,600', '--type', type, '-o', path]);
     return path;

@@ -126,6 +126,13 @@ static inline void read_iq4_xs(const uint8_t *block, size_t index, part *out) {
   read_nibbles(block + 8 + 16 * index, out);
 }
 
+/* d, m, qs[16]. Bits 2k, 2k + 1 of qs[j] are value 16k + j. */
+static inline void read_int2_64(const uint8_t *block, size_t index, part *out) {
+  out->d = hb_load_u16(block);
+  out->m = hb_load_u16(block + 2);
+  for (size_t i = 0; i < 32; i++) out->codes[i] = block[4 + i % 16] >> (4 * index + i / 16 * 2) & 3;
+}
+
 typedef struct reference_type {
   hb_type type;
   part_reader *read;
@@ -135,7 +142,7 @@ static const reference_type reference_types[] = {
     {HB_TYPE_Q4_0, read_q4_0},     {HB_TYPE_Q4_1, read_q4_1},   {HB_TYPE_Q5_0, read_q5_0},
     {HB_TYPE_Q5_1, read_q5_1},     {HB_TYPE_Q8_0, read_q8_0},   {HB_TYPE_Q4_K, read_q4_k},
     {HB_TYPE_Q5_K, read_q5_k},     {HB_TYPE_Q6_K, read_q6_k},   {HB_TYPE_IQ4_NL, read_q4_0},
-    {HB_TYPE_IQ4_XS, read_iq4_xs}, {HB_TYPE_MXFP4, read_mxfp4},
+    {HB_TYPE_IQ4_XS, read_iq4_xs}, {HB_TYPE_MXFP4, read_mxfp4}, {HB_TYPE_INT2_64, read_int2_64},
 };
 
 static inline void put_codes(hb_codes kind, const uint8_t *codes, uint8_t *out, size_t row) {

@@ -24,7 +24,7 @@ static const block_type block_types[] = {
     {HB_TYPE_Q5_K, "Q5_K", 256, 176, {0, 2}, 2}, {HB_TYPE_Q6_K, "Q6_K", 256, 210, {208}, 1},
     {HB_TYPE_IQ4_NL, "IQ4_NL", 32, 18, {0}, 1},  {HB_TYPE_IQ4_XS, "IQ4_XS", 256, 136, {0}, 1},
     {HB_TYPE_TQ1_0, "TQ1_0", 256, 54, {52}, 1},  {HB_TYPE_TQ2_0, "TQ2_0", 256, 66, {64}, 1},
-    {HB_TYPE_MXFP4, "MXFP4", 32, 17, {0}, 0},
+    {HB_TYPE_MXFP4, "MXFP4", 32, 17, {0}, 0},    {HB_TYPE_INT2_64, "INT2_64", 64, 20, {0, 2}, 2},
 };
 enum { BLOCK_TYPES = sizeof block_types / sizeof *block_types };
 

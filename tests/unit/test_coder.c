@@ -108,7 +108,7 @@ static void parameters_are_stored_as_they_are_loaded(void **state) {
       assert_memory_equal(again, block, c->block_bytes);
     }
   }
-  assert_int_equal(known, 10);
+  assert_int_equal(known, 11);
 }
 
 static void the_nearest_code_is_the_lowest_of_the_nearest(void **state) {
@@ -247,17 +247,18 @@ static double slow_affine_error(const hb_coder *c, const float *x, const float *
 
 static void the_search_for_scale_and_addend_comes_near_the_best_ones(void **state) {
   (void)state;
-  static const hb_type types[] = {HB_TYPE_Q4_1, HB_TYPE_Q5_1};
+  static const hb_type types[] = {HB_TYPE_Q4_1, HB_TYPE_Q5_1, HB_TYPE_INT2_64};
   uint64_t seed = 8;
   for (size_t t = 0; t < sizeof types / sizeof *types; t++)
     for (int k = 0; k < KINDS; k++) {
       const hb_coder *c = hb_coder_of(types[t]);
       double best = 0, found = 0;
       for (int n = 0; n < 12; n++) {
-        float x[32], w[32];
+        float x[64], w[64];
         uint8_t block[MOST_BYTES];
-        random_values((kind)k, &seed, x, 32);
-        for (int i = 0; i < 32; i++) w[i] = n % 2 ? 0.2f + fabsf(random_unit(&seed)) : 1;
+        random_values((kind)k, &seed, x, c->values);
+        for (uint32_t i = 0; i < c->values; i++)
+          w[i] = n % 2 ? 0.2f + fabsf(random_unit(&seed)) : 1;
         best += slow_affine_error(c, x, w);
         c->fit(x, w, block);
         found += block_error(c, x, w, block);

@@ -4,7 +4,10 @@
 
 #include "compress/hqq.h"
 
-enum { ROWS = 24, COLS = 128 };
+enum { ROWS = 24, COLS = 128, MOST_VALUES = 64 };
+
+static const hb_type types[] = {HB_TYPE_Q4_1, HB_TYPE_Q5_1, HB_TYPE_INT2_64};
+enum { TYPES = sizeof types / sizeof *types };
 
 /* Sum of |x - value|^0.7 over `count` values. */
 static double lp_error(const float *x, const float *values, uint32_t count) {
@@ -29,14 +32,14 @@ static hb_status hqq(fixture *f, hb_error *error) {
   return hb_matrix_hqq(&job, error);
 }
 
-/* The largest code is 15 or 31. In weights, not steps; looks at the whole block each time. */
-static double slow_addend(const float *x, double scale, float plain, int most) {
+/* In weights, not steps; looks at the whole block each time. */
+static double slow_addend(const hb_coder *c, const float *x, double scale, float plain) {
   double addend = plain, best = plain, least = INFINITY, beta = 10;
   for (int turn = 0; turn <= 20; turn++) {
-    double codes[32], sum = 0, next = 0;
-    for (int i = 0; i < 32; i++) {
+    double codes[MOST_VALUES], sum = 0, next = 0;
+    for (int i = 0; i < c->values; i++) {
       double least_distance = INFINITY;
-      for (int q = 0; q <= most; q++) {
+      for (int q = 0; q < c->levels; q++) {
         double d = fabs(x[i] - (double)((float)scale * (float)q + (float)addend));
         if (d < least_distance) codes[i] = q;
         least_distance = fmin(d, least_distance);
@@ -45,11 +48,11 @@ static double slow_addend(const float *x, double scale, float plain, int most) {
     }
     if (sum < least * (1 - 1e-12)) best = addend;
     least = fmin(sum, least);
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < c->values; i++) {
       double e = x[i] - (double)((float)scale * (float)codes[i] + (float)addend);
       double steps = fabs(e) / scale;
       double kept = steps > 0 ? fmax(steps - pow(steps, -0.3) / beta, 0) * scale : 0;
-      next += (x[i] - copysign(kept, e) - scale * codes[i]) / 32;
+      next += (x[i] - copysign(kept, e) - scale * codes[i]) / c->values;
     }
     next = hb_f32_of_f16(hb_f16_of_f32((float)next));
     if (next == addend) break;
@@ -61,27 +64,27 @@ static double slow_addend(const float *x, double scale, float plain, int most) {
 
 static void addends_are_those_of_a_slower_search(void **state) {
   (void)state;
-  for (int five = 0; five < 2; five++) {
-    fixture f = random_matrix(five ? HB_TYPE_Q5_1 : HB_TYPE_Q4_1), plain = fixture_copy(&f);
+  for (int t = 0; t < TYPES; t++) {
+    fixture f = random_matrix(types[t]), plain = fixture_copy(&f);
     float *x = malloc(ROWS * COLS * sizeof *x);
     memcpy(x, f.weights, ROWS * COLS * sizeof *x);
     hb_matrix_job job = job_of(&plain);
     assert_int_equal(hb_matrix_round(&job, NULL), HB_OK);
     assert_int_equal(hqq(&f, NULL), HB_OK);
-    int moved = 0;
-    for (uint32_t b = 0; b < ROWS * COLS / 32; b++) {
+    uint32_t moved = 0, blocks = ROWS * COLS / f.coder->values;
+    for (uint32_t b = 0; b < blocks; b++) {
       const uint8_t *before = plain.blocks + b * f.coder->block_bytes;
       const uint8_t *after = f.blocks + b * f.coder->block_bytes;
       float scale = hb_f32_of_f16(hb_load_u16(before));
       float start = hb_f32_of_f16(hb_load_u16(before + 2));
-      double expected = slow_addend(x + 32 * b, (double)scale, start, five ? 31 : 15);
+      double expected = slow_addend(f.coder, x + f.coder->values * b, (double)scale, start);
       assert_int_equal(hb_load_u16(before), hb_load_u16(after));
       if ((double)hb_f32_of_f16(hb_load_u16(after + 2)) != expected)
         fail_msg("block %u: %g, not %g", b, (double)hb_f32_of_f16(hb_load_u16(after + 2)),
                  expected);
       moved += (double)start != expected;
     }
-    assert_true(moved > ROWS * COLS / 64);
+    assert_true(moved > blocks / 2);
     free(x);
     fixture_release(&f);
     fixture_release(&plain);
@@ -90,16 +93,16 @@ static void addends_are_those_of_a_slower_search(void **state) {
 
 static void errors_to_the_power_of_0_7_fall(void **state) {
   (void)state;
-  for (int five = 0; five < 2; five++) {
-    fixture f = random_matrix(five ? HB_TYPE_Q5_1 : HB_TYPE_Q4_1), plain = fixture_copy(&f);
+  for (int t = 0; t < TYPES; t++) {
+    fixture f = random_matrix(types[t]), plain = fixture_copy(&f);
     fixture original = fixture_copy(&f);
     hb_matrix_job job = job_of(&plain);
     assert_int_equal(hb_matrix_round(&job, NULL), HB_OK);
     assert_int_equal(hqq(&f, NULL), HB_OK);
-    for (uint32_t at = 0; at < ROWS * COLS; at += 32) {
-      double before = lp_error(original.weights + at, plain.weights + at, 32);
-      double after = lp_error(original.weights + at, f.weights + at, 32);
-      if (after > before * 1.000001) fail_msg("block %u: %g after %g", at / 32, after, before);
+    for (uint32_t at = 0; at < ROWS * COLS; at += f.coder->values) {
+      double before = lp_error(original.weights + at, plain.weights + at, f.coder->values);
+      double after = lp_error(original.weights + at, f.weights + at, f.coder->values);
+      if (after > before * 1.000001) fail_msg("block at %u: %g after %g", at, after, before);
     }
     double before = lp_error(original.weights, plain.weights, ROWS * COLS);
     double after = lp_error(original.weights, f.weights, ROWS * COLS);
@@ -146,12 +149,12 @@ static void odd_values_leave_finite_blocks(void **state) {
 
 static void types_without_an_addend_of_their_own_are_refused_by_name(void **state) {
   (void)state;
-  static const hb_type types[] = {HB_TYPE_Q4_0, HB_TYPE_Q8_0, HB_TYPE_Q4_K, HB_TYPE_Q2_K};
-  for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-    fixture f = fixture_create(hb_coder_of(types[t]), 1, 256);
+  static const hb_type others[] = {HB_TYPE_Q4_0, HB_TYPE_Q8_0, HB_TYPE_Q4_K, HB_TYPE_Q2_K};
+  for (size_t t = 0; t < sizeof others / sizeof *others; t++) {
+    fixture f = fixture_create(hb_coder_of(others[t]), 1, 256);
     hb_error error;
     assert_int_equal(hqq(&f, &error), HB_UNSUPPORTED);
-    assert_non_null(strstr(error.message, hb_type_name(types[t])));
+    assert_non_null(strstr(error.message, hb_type_name(others[t])));
     fixture_release(&f);
   }
   fixture f = random_matrix(HB_TYPE_Q4_1);

@@ -126,6 +126,8 @@ static void every_method_writes_a_file_that_runs_and_means_the_same(void **state
       {"nf4", "rtn", NULL, 4, 2},
       {"nf4", "gptq", NULL, 4, 1.5},
       {"fp4", "imatrix", NULL, 4, 3},
+      {"int2_64", "gptq", NULL, 4, 9},
+      {"int2_64", "hqq", NULL, 4, 15},
       {"table4", "squeezellm", NULL, 4, 1.5},
       {"table3", "squeezellm", NULL, 4, 5},
       {"table4", "awq+squeezellm", NULL, 4, 1.5},

@@ -20,8 +20,8 @@ enum { VOCABULARY = 300, MOST_COLS = 128, PLANTED = 5 };
 /* What becomes of the matrices in the layers of a random model. */
 typedef struct variant {
   const char *shape;
-  hb_type type;       /* F32: as they are; Q8_0: rounded, or as `like` has them */
-  hb_type like;       /* Q8_0 blocks with the levels and scales that this type gets */
+  hb_type type;       /* F32: as they are; others: rounded, or as `like` has them */
+  hb_type like;       /* blocks of a stock type with the numbers that this type gets */
   bool outliers;      /* some values stand beside the matrix, which has 0 there */
   bool planted;       /* inputs of which one is 100 times as large, and weights the less */
   bool planted_apart; /* its column stands beside the matrix */
@@ -144,14 +144,40 @@ static void put_q8_0_like(hb_type like, const float *x, uint32_t cols, uint32_t 
   }
 }
 
+/* Scale and minimum of a group of INT2_64. */
+static void put_halves(const float *x, uint8_t *block) {
+  hb_store_u16(block, hb_f16_of_f32(super_scale(x)));
+  hb_store_u16(block + 2, hb_f16_of_f32(-1.25f * super_scale(x + 1)));
+}
+
+static void put_int2_row(const float *x, uint32_t cols, uint8_t *out) {
+  memset(out, 0, cols / 64 * 20);
+  for (uint32_t i = 0; i < cols; i++) {
+    uint8_t *block = out + i / 64 * 20;
+    put_halves(x + i / 64 * 64, block);
+    block[4 + i % 16] |= (uint8_t)(code_of(x[i], 4) << i % 64 / 16 * 2);
+  }
+}
+
+static void put_q4_1_like_int2(const float *x, uint32_t cols, uint8_t *out) {
+  for (uint32_t i = 0; i < cols; i++) {
+    uint8_t *block = out + i / 32 * 20;
+    put_halves(x + i / 64 * 64, block);
+    put_nibble(block + 4, i % 32, code_of(x[i], 4));
+  }
+}
+
 static void put_row(const variant *v, const float *x, uint32_t cols, uint32_t row, uint8_t *out) {
   switch (v->type) {
   case HB_TYPE_NF4:
   case HB_TYPE_FP4: put_levels_row(x, cols, out); break;
   case HB_TYPE_TABLE4:
   case HB_TYPE_TABLE3: put_table_row(v->type, x, cols, row, out); break;
+  case HB_TYPE_INT2_64: put_int2_row(x, cols, out); break;
   default:
-    if (v->like)
+    if (v->like == HB_TYPE_INT2_64)
+      put_q4_1_like_int2(x, cols, out);
+    else if (v->like)
       put_q8_0_like(v->like, x, cols, row, out);
     else
       hb_traits(v->type)->encode(x, out, cols / hb_traits(v->type)->block_values);
@@ -348,13 +374,15 @@ static void logits_of(const variant *v, float *out) {
   free(f.data);
 }
 
-static void own_types_give_the_logits_of_the_same_numbers_in_q8_0(void **state) {
+static void own_types_give_the_logits_of_the_same_numbers_in_stock_ones(void **state) {
   (void)state;
-  static const hb_type types[] = {HB_TYPE_NF4, HB_TYPE_FP4, HB_TYPE_TABLE4, HB_TYPE_TABLE3};
+  static const hb_type types[] = {HB_TYPE_NF4, HB_TYPE_FP4, HB_TYPE_TABLE4, HB_TYPE_TABLE3,
+                                  HB_TYPE_INT2_64};
   static float own[LOGITS], stock[LOGITS], last[LOGITS];
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     logits_of(&(variant){.shape = SHAPE, .type = types[i]}, own);
-    logits_of(&(variant){.shape = SHAPE, .type = HB_TYPE_Q8_0, .like = types[i]}, stock);
+    hb_type other = types[i] == HB_TYPE_INT2_64 ? HB_TYPE_Q4_1 : HB_TYPE_Q8_0;
+    logits_of(&(variant){.shape = SHAPE, .type = other, .like = types[i]}, stock);
     assert_memory_equal(own, stock, sizeof own);
     assert_memory_not_equal(own, last, sizeof own);
     memcpy(last, own, sizeof own);
@@ -546,7 +574,7 @@ static void the_model_tells_the_types_of_its_tensors(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(own_types_give_the_logits_of_the_same_numbers_in_q8_0),
+      cmocka_unit_test(own_types_give_the_logits_of_the_same_numbers_in_stock_ones),
       cmocka_unit_test(outliers_give_what_they_would_inside_of_the_matrix),
       cmocka_unit_test(one_scale_a_row_is_that_of_its_block_if_it_has_one),
       cmocka_unit_test(a_fixed_scale_gives_near_logits_and_a_wrong_one_does_not),

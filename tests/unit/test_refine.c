@@ -7,7 +7,7 @@
 static const hb_type types[] = {HB_TYPE_Q4_0, HB_TYPE_Q4_1,   HB_TYPE_Q5_0,   HB_TYPE_Q5_1,
                                 HB_TYPE_Q8_0, HB_TYPE_IQ4_NL, HB_TYPE_IQ4_XS, HB_TYPE_MXFP4,
                                 HB_TYPE_Q2_K, HB_TYPE_Q3_K,   HB_TYPE_Q4_K,   HB_TYPE_Q5_K,
-                                HB_TYPE_Q6_K};
+                                HB_TYPE_Q6_K, HB_TYPE_INT2_64};
 enum { TYPES = sizeof types / sizeof *types };
 
 /* Nearest codes, from where GPTQ would not start. */

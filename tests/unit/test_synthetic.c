@@ -17,7 +17,7 @@ static const char *const types[] = {
 enum { TYPES = sizeof types / sizeof *types, MIXTURES = 3 };
 
 /* Types of halfbyte's own. */
-static const char *const own_types[] = {"nf4", "fp4", "table4", "table3"};
+static const char *const own_types[] = {"nf4", "fp4", "table4", "table3", "int2_64"};
 enum { OWN_TYPES = sizeof own_types / sizeof *own_types };
 
 typedef struct file {

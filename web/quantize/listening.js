@@ -8,7 +8,7 @@ import { ruleFor } from './rules.js';
 const INTERVAL = 50; // ms between two reports: at most 20 a second, and one for each tensor
 
 /** Types of fewer than 4 bits a value. */
-const EXPERIMENTAL = ['Q2_K', 'Q3_K', 'TQ1_0', 'TQ2_0', 'TABLE3'];
+const EXPERIMENTAL = ['Q2_K', 'Q3_K', 'TQ1_0', 'TQ2_0', 'TABLE3', 'INT2_64'];
 
 export class Listening {
   /** @type {QuantizedTensor[]} */ tensors = [];
