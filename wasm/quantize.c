@@ -23,13 +23,14 @@ IMPORT("progress") void hb_wasm_progress(double done, double total);
 
 const hb_allocator *hb_wasm_allocator(void);
 int hb_wasm_set_option(const char *name, const char *text, double number);
-hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, double bits,
-                           const hb_token *calibration, uint32_t samples, uint32_t length,
-                           const hb_parallel *parallel, hb_error *error);
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const hb_gguf *gradients,
+                           double bits, const hb_token *calibration, uint32_t samples,
+                           uint32_t length, const hb_parallel *parallel, hb_error *error);
 
 /* ---- Reading and writing ---- */
 
-/* Files of the source have the numbers of its shards, an importance file the one behind them. */
+/* Files of the source have the numbers of its shards, an importance or gradient file the one behind
+ * them. */
 typedef struct origin {
   uint32_t first;
 } origin;
@@ -109,12 +110,13 @@ static hb_status choose_types(const hb_source *source, double bits, hb_error *er
 }
 
 /* hb_quantize, with the options that were set, of files whose headers were read; `bits` other than
- * 0 is a budget. */
-hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, double bits,
-                           const hb_token *calibration, uint32_t samples, uint32_t length,
-                           const hb_parallel *parallel, hb_error *error) {
+ * 0 is a budget. Of importance and gradients one may be there. */
+hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const hb_gguf *gradients,
+                           double bits, const hb_token *calibration, uint32_t samples,
+                           uint32_t length, const hb_parallel *parallel, hb_error *error) {
   origin files = {0}, behind = {hb_gguf_shard_count(gguf)};
-  hb_source source = {gguf, &files, read_bytes}, second = {importance, &behind, read_bytes};
+  hb_source source = {gguf, &files, read_bytes};
+  hb_source second = {importance ? importance : gradients, &behind, read_bytes};
   hb_sink sink = {NULL, write_bytes};
   options.allocator = hb_wasm_allocator();
   options.parallel = parallel;
@@ -122,6 +124,7 @@ hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, doubl
   options.calibration_samples = samples;
   options.calibration_length = length;
   options.importance = importance ? &second : NULL;
+  options.gradients = gradients ? &second : NULL;
   options.choose = choose;
   options.report = report;
   options.progress = advance;

@@ -4,6 +4,7 @@ import { readFile, readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { cache, defaultModel, quantize } from '../../web/index.js';
+import { gradientFile, matricesOf } from '../cli/gradient-file.js';
 import { split } from '../cli/split.js';
 import { serveFaulty } from './faulty.js';
 import { bytesOf, nativeFile, needsNative, text, workplace } from './quantizing.js';
@@ -108,6 +109,22 @@ describe('quantize', needsNative, () => {
       const [model, file] = [place.bytes, await readFile(imatrix)].map((each) => new Blob([each]));
       const other = await quantize(model, { type: 'q4_0', imatrix: file });
       assert.deepEqual(await bytesOf(other.blob), expected);
+    });
+
+    test('with a gradient file', async () => {
+      const gradients = join(place.folder, 'gradients.gguf');
+      await writeFile(
+        gradients,
+        gradientFile(matricesOf(place.model), (i) => (i % 13) ** 2),
+      );
+      const expected = await nativeFile(
+        ...[place.model, place.folder, '--type', 'table3', '--gradients', gradients],
+      );
+      for (const file of [gradients, new Blob([await readFile(gradients)])]) {
+        const { blob, method } = await quantize(place.model, { type: 'table3', gradients: file });
+        assert.equal(method, 'squeezellm');
+        assert.deepEqual(await bytesOf(blob), expected);
+      }
     });
 
     test('with one thread and with three', async () => {
@@ -257,7 +274,12 @@ describe('quantize', needsNative, () => {
       ],
       ['text that is none', { type: 'q4_0', calibration: 5 }, /calibration is a text/],
       ['too many samples', { type: 'q4_0', samples: 2 ** 21 }, /samples/],
-      ['text and an importance file', { type: 'q4_0', imatrix: 'x', ...CALIBRATED }, /either/],
+      ['text and an importance file', { type: 'q4_0', imatrix: 'x', ...CALIBRATED }, /one of/],
+      [
+        'an importance and a gradient file',
+        { type: 'table4', imatrix: 'x', gradients: 'x' },
+        /one of/,
+      ],
       ['a place that is none', { type: 'q4_0', to: 5 }, /`to` is/],
     ];
     for (const [what, options, message] of refused)

@@ -66,8 +66,9 @@ export const COMMANDS = {
   quantize: {
     summary: 'Writes a model with its matrices in another type, as the native program does',
     takes: [
-      ...['quantized-type', 'bits-per-weight', 'tensor', 'method', 'calibration', 'imatrix'],
-      ...['calibration-samples', 'calibration-length', 'calibration-seed', 'activations'],
+      ...['quantized-type', 'bits-per-weight', 'tensor', 'method', 'calibration'],
+      ...['imatrix', 'gradients', 'calibration-samples', 'calibration-length'],
+      ...['calibration-seed', 'activations'],
       ...['granularity', 'group-size'],
       ...['outliers', 'outlier-threshold', 'smooth-alpha', 'allow-requantize', 'threads'],
     ],
@@ -256,6 +257,7 @@ async function quantizeFile(values, from, to) {
     method: values.method,
     calibration: values.calibration?.map(textFile),
     imatrix: values.imatrix,
+    gradients: values.gradients,
     samples: values['calibration-samples'],
     length: values['calibration-length'],
     seed: values['calibration-seed'],

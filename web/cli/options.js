@@ -192,6 +192,11 @@ export const OPTIONS = {
     help: 'a file with text to calibrate with, plain or .jsonl; may be repeated',
   },
   imatrix: { type: 'string', argument: 'FILE', help: 'an importance file instead of text' },
+  gradients: {
+    type: 'string',
+    argument: 'FILE',
+    help: 'squeezellm: a gradient file instead of text',
+  },
   'calibration-samples': {
     type: 'string',
     argument: 'N',

@@ -50,6 +50,7 @@ import { number, seedOf, text } from '../options.js';
  *   file handle, such as a page gets from `showSaveFilePicker`. In pages that are not cross-origin
  *   isolated, what a stream does not take at once waits in memory
  * @property {ModelSource} [imatrix] an importance file instead of text; the method is imatrix
+ * @property {ModelSource} [gradients] of squeezellm: a gradient file of the model instead of text
  * @property {boolean} [allowRequantize] take a model that is quantized already: its errors add up
  * @property {number} [threads] as many as `capabilities()` says unless given; the result is the same
  * @property {boolean | string} [cache] as for `load`: whether what is downloaded is kept, so that it

@@ -20,17 +20,19 @@ import { newRun, sweep } from './temporary.js';
  * @returns {Promise<Quantization & { blob?: Blob }>}
  */
 export async function quantizeModel(source, options) {
-  const { imatrix, allowRequantize = false } = options;
-  if (imatrix !== undefined && options.calibration !== undefined)
-    throw new ArgumentError('quantize takes either `imatrix` or `calibration`');
+  const { imatrix, gradients, allowRequantize = false } = options;
+  if ([options.calibration, imatrix, gradients].filter((given) => given !== undefined).length > 1)
+    throw new ArgumentError('quantize takes one of `calibration`, `imatrix` and `gradients`');
   const call = {
     ...(await commonCall(options, options)),
     quantized: allowRequantize ? 'take' : 'refuse',
   };
   const { sources, locals } = await resolveSources(source, options);
-  const second = imatrix === undefined ? undefined : await importance(imatrix, locals, options.hub);
+  const given = imatrix ?? gradients;
+  const second = given === undefined ? undefined : await behind(given, locals, options.hub);
+  const measured = imatrix === undefined ? { gradients: second } : { imatrix: second };
   const sink = await openSink(options.to);
-  const args = /** @type {QuantizeCall} */ ({ ...call, sources, imatrix: second });
+  const args = /** @type {QuantizeCall} */ ({ ...call, sources, ...measured });
   const { done } = /** @type {{ done: Quantization }} */ (
     await runQuantize(args, { locals, sink, options })
   );
@@ -49,13 +51,13 @@ export async function commonCall(how, work) {
 }
 
 /**
- * An importance file is one more source, whose number follows those of the model.
+ * An importance or gradient file is one more source, whose number follows those of the model.
  * @param {ModelSource} given
  * @param {Local[]} locals
  * @param {string} [hub]
  * @returns {Promise<Source>}
  */
-async function importance(given, locals, hub) {
+async function behind(given, locals, hub) {
   const { sources, locals: more } = await resolveSources(given, { hub });
   const [source] = sources;
   if (source.kind === 'pull') source.number += locals.length;

@@ -23,6 +23,7 @@ import { takeSamples } from './samples.js';
  * @typedef {object} QuantizeCall
  * @property {Source[]} sources
  * @property {Source} [imatrix]
+ * @property {Source} [gradients] one of these two at most
  * @property {QuantizeArgs} options
  * @property {number | undefined} threads
  * @property {DownloadSettings} download
@@ -105,7 +106,7 @@ async function keepingEntry(identity, settings, progress, body) {
 
 // ---- The source
 
-/** @typedef {{ gguf: Pointer, importance: Pointer }} Opened */
+/** @typedef {{ gguf: Pointer, importance: Pointer, gradients: Pointer }} Opened 0: not there */
 
 /**
  * Opens a model, and begins anew where what was downloaded turned out to be wrong.
@@ -131,24 +132,25 @@ async function openAgain(machine, files, call) {
  * @param {QuantizeCall} call
  * @returns {Promise<Opened>}
  */
-async function openModel(machine, files, { sources, imatrix, quantized }) {
+async function openModel(machine, files, { sources, imatrix, gradients, quantized }) {
   const { core } = machine;
+  const measured = imatrix ?? gradients;
   const gguf = machine.createHeader();
   const check = () => {
     if (quantized !== 'take') refuseQuantized(machine, gguf);
   };
   let count = Math.max(sources.length, splitCount(sources[0]));
-  files.expect(count + (imatrix ? 1 : 0));
+  files.expect(count + (measured ? 1 : 0));
   for (let shard = 0; shard < count; shard++) {
     await files.open(sources[shard] ?? shardOf(sources[0], shard, count), gguf, check);
     count = core.call('hb_gguf_shard_count', gguf);
-    files.expect(count + (imatrix ? 1 : 0));
+    files.expect(count + (measured ? 1 : 0));
   }
   core.check('hb_gguf_check_complete', gguf);
-  if (!imatrix) return { gguf, importance: 0 };
-  const importance = machine.createHeader();
-  await files.open(imatrix, importance, () => {});
-  return { gguf, importance };
+  if (!measured) return { gguf, importance: 0, gradients: 0 };
+  const header = machine.createHeader();
+  await files.open(measured, header, () => {});
+  return { gguf, importance: imatrix ? header : 0, gradients: imatrix ? 0 : header };
 }
 
 const FULL = ['F32', 'F16', 'BF16'];
@@ -212,8 +214,9 @@ function quantizeModel({ machine, model, emit }, { options }, output) {
         throw new EngineError(`the module knows no option ${name}`);
     }
     const { tokens, samples: count, length } = samples ?? { tokens: 0, samples: 0, length: 0 };
-    const { gguf, importance } = model;
-    machine.check('hb_wasm_quantize', gguf, importance, bits, tokens, count, length, parallel);
+    const { gguf, importance, gradients } = model;
+    const pieces = [tokens, count, length];
+    machine.check('hb_wasm_quantize', gguf, importance, gradients, bits, ...pieces, parallel);
   });
   return {
     type,
