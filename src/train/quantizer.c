@@ -1,0 +1,259 @@
+#include "train/quantizer.h"
+#include "base/half.h"
+#include "quant/quant.h"
+
+/* The parts of `parameters` and of its gradients. */
+typedef struct parts {
+  float *d, *dmin;        /* [blocks] */
+  float *scale, *minimum; /* [grids]; NULL where they are no codes */
+} parts;
+
+static bool has_codes(const hb_quantizer *q) {
+  return q->coder->parameters && q->coder->parameters->low < q->coder->parameters->high;
+}
+
+static bool has_minima(const hb_quantizer *q) {
+  return q->coder->parameters && q->coder->parameters->minima;
+}
+
+static parts parts_of(const hb_quantizer *q, float *at) {
+  parts p = {.d = at};
+  at += q->block_count;
+  if (has_minima(q)) {
+    p.dmin = at;
+    at += q->block_count;
+  }
+  if (has_codes(q)) {
+    p.scale = at;
+    at += q->grid_count;
+  }
+  if (has_codes(q) && has_minima(q)) p.minimum = at;
+  return p;
+}
+
+static uint32_t grids_of(const hb_quantizer *q) {
+  return q->coder->values / q->coder->step;
+}
+
+/* What one of a code's largest value is. */
+static float whole(const hb_quantizer *q) {
+  return q->coder->parameters->high;
+}
+
+/* ---- Beginning ---- */
+
+static void take_parameters(hb_quantizer *q, const uint8_t *blocks) {
+  const hb_parameters *traits = q->coder->parameters;
+  parts p = parts_of(q, q->parameters);
+  uint32_t grids = grids_of(q);
+  for (uint64_t b = 0; b < q->block_count; b++) {
+    hb_super s;
+    traits->load(blocks + b * q->coder->block_bytes, &s);
+    q->unit_d[b] = hb_f32_of_f16(s.d);
+    q->unit_dmin[b] = hb_f32_of_f16(s.dmin);
+    p.d[b] = 1;
+    if (p.dmin) p.dmin[b] = 1;
+    for (uint32_t k = 0; k < grids && p.scale; k++) {
+      p.scale[b * grids + k] = s.scales[k] / whole(q);
+      if (p.minimum) p.minimum[b * grids + k] = s.minima[k] / whole(q);
+    }
+  }
+}
+
+/* The codes of blocks, from the values that they stand for. */
+static void take_codes(hb_quantizer *q, const uint8_t *blocks) {
+  const hb_coder *c = q->coder;
+  float values[HB_CODER_MOST_VALUES];
+  hb_grid grids[HB_CODER_MOST_GRIDS];
+  for (uint64_t b = 0; b < q->block_count; b++) {
+    hb_traits(c->type)->decode(blocks + b * c->block_bytes, values, 1);
+    c->grids(blocks + b * c->block_bytes, grids);
+    for (uint32_t i = 0; i < c->values; i++)
+      q->codes[b * c->values + i] = hb_nearest_code(c, grids[i / c->step], values[i]);
+  }
+}
+
+static void lay_out(hb_quantizer *q, bool weights) {
+  uint64_t values = (uint64_t)q->rows * q->cols, used = 0;
+  if (weights) q->weights = hb_take(q->memory, &used, values * sizeof(float));
+  q->codes = hb_take(q->memory, &used, values);
+  q->parameters = hb_take(q->memory, &used, q->parameter_count * sizeof(float));
+  q->parameter_gradients = hb_take(q->memory, &used, q->parameter_count * sizeof(float));
+  q->unit_d = hb_take(q->memory, &used, q->block_count * sizeof(float));
+  q->unit_dmin = hb_take(q->memory, &used, q->block_count * sizeof(float));
+  q->grids = hb_take(q->memory, &used, q->grid_count * sizeof(hb_grid));
+  if (!q->coder->parameters)
+    q->blocks = hb_take(q->memory, &used, q->block_count * q->coder->block_bytes);
+  q->bytes = used;
+}
+
+hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, const hb_coder *coder,
+                             uint32_t rows, uint32_t cols, const uint8_t *blocks,
+                             const float *weights, hb_error *error) {
+  *q = (hb_quantizer){.allocator = allocator, .coder = coder, .rows = rows, .cols = cols};
+  if (!coder->parameters && !weights)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "the scales of %s cannot be trained: they are no numbers of their own",
+                   hb_type_name(coder->type));
+  q->block_count = (uint64_t)rows * (cols / coder->values);
+  q->grid_count = q->block_count * grids_of(q);
+  if (coder->parameters) q->parameter_count = q->block_count * (has_minima(q) ? 2 : 1);
+  if (has_codes(q)) q->parameter_count += q->grid_count * (has_minima(q) ? 2 : 1);
+  lay_out(q, weights);
+  q->memory = hb_allocate_zero(allocator, q->bytes);
+  if (!q->memory)
+    return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for %u bytes of a matrix in training",
+                   q->bytes);
+  lay_out(q, weights);
+  if (coder->parameters)
+    take_parameters(q, blocks);
+  else
+    memcpy(q->blocks, blocks, (size_t)q->block_count * coder->block_bytes);
+  if (weights)
+    memcpy(q->weights, weights, (size_t)rows * cols * sizeof *weights);
+  else
+    take_codes(q, blocks);
+  return HB_OK;
+}
+
+void hb_quantizer_end(hb_quantizer *q) {
+  hb_release(q->allocator, q->memory, q->bytes);
+  *q = (hb_quantizer){0};
+}
+
+/* ---- Forward ---- */
+
+static int16_t rounded(const hb_parameters *p, float x) {
+  x = x < p->low ? p->low : x > p->high ? p->high : x;
+  return (int16_t)(x < 0 ? x - 0.5f : x + 0.5f);
+}
+
+/* The parameters of a block as it can hold them. */
+static hb_super super_of(const hb_quantizer *q, uint64_t b) {
+  const hb_parameters *traits = q->coder->parameters;
+  parts p = parts_of(q, q->parameters);
+  uint32_t grids = grids_of(q);
+  hb_super s = {.d = hb_f16_of_f32(p.d[b] * q->unit_d[b]), .scales = {1}, .minima = {1}};
+  if (p.dmin) s.dmin = hb_f16_of_f32(p.dmin[b] * q->unit_dmin[b]);
+  for (uint32_t k = 0; k < grids && p.scale; k++) {
+    s.scales[k] = rounded(traits, p.scale[b * grids + k] * whole(q));
+    s.minima[k] = p.minimum ? rounded(traits, p.minimum[b * grids + k] * whole(q)) : 0;
+  }
+  return s;
+}
+
+/* A block without its codes. */
+static void make_block(const hb_quantizer *q, uint64_t b, uint8_t *block) {
+  const hb_coder *c = q->coder;
+  if (q->blocks) {
+    memcpy(block, q->blocks + b * c->block_bytes, c->block_bytes);
+    return;
+  }
+  hb_super s = super_of(q, b);
+  memset(block, 0, c->block_bytes);
+  c->parameters->store(&s, block);
+}
+
+typedef struct projection {
+  hb_quantizer *q;
+  float *values;
+} projection;
+
+static void project_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
+  const projection *p = context;
+  (void)thread;
+  hb_quantizer *q = p->q;
+  const hb_coder *c = q->coder;
+  uint64_t blocks = q->cols / c->values;
+  uint8_t block[512];
+  for (uint64_t b = first * blocks; b < end * blocks; b++) {
+    hb_grid *grids = q->grids + b * grids_of(q);
+    make_block(q, b, block);
+    c->grids(block, grids);
+    for (uint64_t i = b * c->values, k = 0; k < c->values; i++, k++) {
+      hb_grid grid = grids[k / c->step];
+      if (q->weights) q->codes[i] = hb_nearest_code(c, grid, q->weights[i]);
+      p->values[i] = hb_grid_value(c, grid, q->codes[i]);
+    }
+  }
+}
+
+void hb_quantizer_project(hb_quantizer *q, const hb_team *team, float *values) {
+  projection p = {q, values};
+  hb_team_divide(team, q->rows, 1, project_rows, &p);
+}
+
+/* ---- Backward ---- */
+
+typedef struct derivation {
+  hb_quantizer *q;
+  float *gradient;
+} derivation;
+
+static float level_of(const hb_coder *c, uint32_t code) {
+  return c->table ? c->table[code] : c->first + (int)code;
+}
+
+/* The values of a grid: their gradients become those of the weights; *scale and *addend get those
+ * of the grid. A weight beyond the outermost levels has no say. */
+static void derive_grid(const hb_quantizer *q, uint64_t first, hb_grid grid, float *gradient,
+                        float *scale, float *addend) {
+  const hb_coder *c = q->coder;
+  float low = level_of(c, 0), high = level_of(c, c->levels - 1u);
+  *scale = *addend = 0;
+  for (uint64_t i = first; i < first + c->step; i++) {
+    float level = level_of(c, q->codes[i]), place = level, sign = gradient[i];
+    bool outside = !q->weights;
+    if (q->weights && grid.scale != 0) {
+      place = (q->weights[i] - grid.addend) / grid.scale;
+      outside = !(place >= low && place <= high);
+    }
+    *scale += sign * (outside ? level : level - place);
+    if (!outside) continue;
+    *addend += sign;
+    gradient[i] = 0;
+  }
+}
+
+static void derive_block(const derivation *d, uint64_t b) {
+  hb_quantizer *q = d->q;
+  const hb_coder *c = q->coder;
+  parts out = parts_of(q, q->parameter_gradients);
+  hb_super s = {0};
+  if (q->parameter_count > 0) s = super_of(q, b);
+  float unit = hb_f32_of_f16(s.d), unit_min = hb_f32_of_f16(s.dmin), sum = 0, sum_min = 0;
+  for (uint32_t k = 0, grids = grids_of(q); k < grids; k++) {
+    uint64_t at = b * grids + k;
+    float scale, addend;
+    derive_grid(q, at * c->step, q->grids[at], d->gradient, &scale, &addend);
+    sum += scale * s.scales[k];
+    sum_min -= addend * s.minima[k];
+    if (out.scale) out.scale[at] = scale * unit * whole(q);
+    if (out.minimum) out.minimum[at] = -addend * unit_min * whole(q);
+  }
+  if (q->parameter_count > 0) out.d[b] = sum * q->unit_d[b];
+  if (out.dmin) out.dmin[b] = sum_min * q->unit_dmin[b];
+}
+
+static void derive_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
+  const derivation *d = context;
+  (void)thread;
+  uint64_t blocks = d->q->cols / d->q->coder->values;
+  for (uint64_t b = first * blocks; b < end * blocks; b++) derive_block(d, b);
+}
+
+void hb_quantizer_back(hb_quantizer *q, const hb_team *team, float *gradient) {
+  derivation d = {q, gradient};
+  hb_team_divide(team, q->rows, 1, derive_rows, &d);
+}
+
+/* ---- The result ---- */
+
+void hb_quantizer_write(const hb_quantizer *q, uint8_t *blocks) {
+  const hb_coder *c = q->coder;
+  for (uint64_t b = 0; b < q->block_count; b++) {
+    uint8_t *block = blocks + b * c->block_bytes;
+    make_block(q, b, block);
+    c->put(q->codes + b * c->values, block);
+  }
+}

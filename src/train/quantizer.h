@@ -1,0 +1,50 @@
+/* A matrix that is trained through its rounding: the forward pass multiplies by the values that its
+ * blocks stand for, the gradient goes to what they are made of (straight through each rounding; the
+ * steps as in LSQ, arXiv:1902.08153):
+ *
+ *   weights     before rounding; or the codes are fixed, and there are none
+ *   parameters  of the blocks, where they can be set one by one, in parts of what they were in the
+ * beginning, so that one learning rate suits all: the half-precision scales d and minima dmin, as
+ * multiples; the codes of scales and minima, as parts of the largest code */
+#ifndef HB_TRAIN_QUANTIZER_H
+#define HB_TRAIN_QUANTIZER_H
+
+#include "compress/coder.h"
+#include "train/team.h"
+
+typedef struct hb_quantizer {
+  const hb_allocator *allocator;
+  const hb_coder *coder;
+  uint32_t rows, cols;
+  uint64_t block_count, grid_count;
+  float *weights; /* [rows][cols], or NULL */
+  uint8_t *codes; /* [rows][cols]: of the last projection, or fixed */
+  uint64_t parameter_count;
+  float *parameters; /* d[blocks], dmin[blocks], scale[grids], minimum[grids]: those there are */
+  float *parameter_gradients; /* the same */
+  float *unit_d, *unit_dmin;  /* [blocks] */
+  hb_grid *grids;             /* [grids]: of the last projection */
+  uint8_t *blocks;            /* as they were, where parameters cannot be set; else NULL */
+  uint8_t *memory;
+  uint64_t bytes;
+} hb_quantizer;
+
+/* Begins with the parameters of `blocks`, [rows][cols / values][block_bytes]. weights:
+ * [rows][cols], copied, from which the codes follow; or NULL: the blocks' codes stay, which is
+ * HB_UNSUPPORTED for a type whose parameters cannot be set. */
+hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, const hb_coder *coder,
+                             uint32_t rows, uint32_t cols, const uint8_t *blocks,
+                             const float *weights, hb_error *error);
+void hb_quantizer_end(hb_quantizer *q);
+
+/* values[rows][cols] = what the matrix stands for as it is now. */
+void hb_quantizer_project(hb_quantizer *q, const hb_team *team, float *values);
+
+/* From the gradient of the last projection's values: that of the weights takes its place, and that
+ * of the parameters is written. */
+void hb_quantizer_back(hb_quantizer *q, const hb_team *team, float *gradient);
+
+/* The blocks, which decode to the last projection's values bit for bit. */
+void hb_quantizer_write(const hb_quantizer *q, uint8_t *blocks);
+
+#endif
