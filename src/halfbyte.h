@@ -6,12 +6,13 @@
  *   1. Version          5. GGUF files         9. Sampling
  *   2. Status, errors   6. Loading a model   10. Generating text
  *   3. Memory, threads  7. Tokenizing        11. Quantizing (library halfbyte-compress)
- *   4. Types and ISAs   8. Sessions          12. Synthetic models, measuring
- *                                            13. Host helpers (library halfbyte-host)
+ *   4. Types and ISAs   8. Sessions          12. Training (library halfbyte-train)
+ *                                            13. Synthetic models, measuring
+ *                                            14. Host helpers (library halfbyte-host)
  *
  * Rules that hold for the whole interface:
  *  - The library does no I/O, starts no threads, keeps no global state, prints nothing and never
- *    exits. Section 13 is the exception: it is a separate library that opens files and makes
+ *    exits. Section 14 is the exception: it is a separate library that opens files and makes
  * threads.
  *  - Whatever a file or a caller can get wrong comes back as an hb_status. Where a function takes
  * an hb_error, it may be NULL; if given, it is filled in on failure with a sentence that names the
@@ -806,7 +807,90 @@ typedef struct hb_merge_options {
 hb_status hb_merge_adapters(const hb_source *source, const hb_merge_options *options,
                             const hb_sink *sink, hb_error *error);
 
-/* ---- 12. Synthetic models and measuring ---------------------------------------------------- */
+/* ---- 12. Training (library halfbyte-train) ------------------------------------------------- */
+
+/* X(NAME, "name"): what is trained. */
+#define HB_TRAIN_METHOD_LIST(X)                                                                    \
+  X(FULL, "full")     /* every weight, as it is */                                                 \
+  X(QAT, "qat")       /* weights through their rounding, and the scales of their blocks */         \
+  X(E2E_QP, "e2e-qp") /* the scales of blocks alone; codes stay */
+
+/* Documents: tokens[start[d] .. start[d + 1] - 1] each, with whatever tokens begin and end them. */
+typedef struct hb_corpus {
+  const hb_token *tokens;
+  const uint64_t *start; /* [documents + 1] */
+  uint32_t documents;
+} hb_corpus;
+
+/* A field that is 0 or NULL has the value that stands in brackets. */
+typedef struct hb_train_options {
+  const hb_allocator *allocator;
+  const hb_parallel *parallel; /* results never depend on it */
+  hb_isa isa;
+  const char *method;        /* of HB_TRAIN_METHOD_LIST [full] */
+  const hb_source *original; /* the same model before it was quantized: where QAT's weights begin,
+                                and the teacher [none: weights begin as they are; no teacher] */
+  hb_corpus text;            /* to learn; must outlive the trainer */
+  uint64_t seed;             /* of its order */
+  uint64_t steps;            /* of the whole run */
+  uint32_t sequences, length, accumulate; /* a step has accumulate [1] batches of sequences [8] of
+                                             length tokens [256, at most the model's context] */
+  double rate;                            /* of AdamW, at most: [1e-4] */
+  double rate_end;                        /* part of it in the end [0] */
+  double warmup;                          /* part of the steps in which it rises [0] */
+  const char *schedule;                   /* constant, linear or cosine [cosine] */
+  double scale_rate;                      /* of blocks' scales, in parts of themselves [rate] */
+  double beta1, beta2, epsilon, decay;    /* [0.9, 0.95, 1e-8, 0] */
+  double clip;        /* norm of the gradient at most; less than 0: as it is [1] */
+  double teacher;     /* part of the loss that is divergence from the teacher; the rest is entropy
+                         [0] */
+  double temperature; /* of both [1] */
+  double z;           /* weight of log(sum of exp(logits))^2 [0] */
+  int round_inputs;   /* inputs of quantized matrices are rounded to int8, as when they run */
+  int bf16;           /* products in bf16: faster where the machine can, with bits of its own */
+  int recompute;      /* layers run again on the way back: less memory */
+  int small_moments;  /* AdamW's moments in 8 bits */
+} hb_train_options;
+
+typedef struct hb_train_report {
+  uint64_t step;   /* done so far */
+  uint64_t tokens; /* read so far */
+  double rate;     /* of the last step */
+  double loss;     /* of it, a token: what was made smaller */
+  double entropy;  /* of it, a token */
+  double norm;     /* of the gradient, before it was clipped */
+} hb_train_report;
+
+typedef struct hb_trainer hb_trainer;
+
+/* Makes a trainer of a model, whose weights are held in F32: the source's, and for QAT those of
+ * `original`. Both sources must outlive it. Architectures are llama, qwen2, qwen3 and gpt2.
+ * HB_UNSUPPORTED or HB_ARGUMENT names what cannot be. */
+hb_status hb_trainer_create(const hb_source *source, const hb_train_options *options,
+                            hb_trainer **out, hb_error *error);
+void hb_trainer_destroy(hb_trainer *trainer);
+
+/* One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101). HB_MODEL, and nothing changed, if a
+ * gradient is no number: the message has the step and the tensor. HB_STATE behind the last step. */
+hb_status hb_trainer_step(hb_trainer *trainer, hb_train_report *out, hb_error *error);
+
+/* Steps that are done, those of a checkpoint among them. */
+uint64_t hb_trainer_steps(const hb_trainer *trainer);
+
+/* Entropy of a token of other text, in as many sequences as it fills. */
+hb_status hb_trainer_evaluate(hb_trainer *trainer, const hb_corpus *text, double *entropy,
+                              hb_error *error);
+
+/* Writes the model as it is now: the source's file with other weights, of the same types. What was
+ * quantized in training has the codes and scales that it was trained with. */
+hb_status hb_trainer_write(hb_trainer *trainer, const hb_sink *sink, hb_error *error);
+
+/* Writes all that a run needs to go on, and goes on from it, in a trainer with the same options and
+ * sources; HB_MODEL names what differs. */
+hb_status hb_trainer_save(hb_trainer *trainer, const hb_sink *sink, hb_error *error);
+hb_status hb_trainer_restore(hb_trainer *trainer, const hb_source *saved, hb_error *error);
+
+/* ---- 13. Synthetic models and measuring ---------------------------------------------------- */
 
 /* The shape of a decoder-only model. */
 typedef struct hb_shape {
@@ -893,7 +977,7 @@ void hb_probe_run(hb_probe *probe);
 uint64_t hb_probe_bytes(const hb_probe *probe);
 uint64_t hb_probe_operations(const hb_probe *probe);
 
-/* ---- 13. Host helpers (library halfbyte-host) ---------------------------------------------- */
+/* ---- 14. Host helpers (library halfbyte-host) ---------------------------------------------- */
 
 /* Processors that this process may use: from 1 to HB_MAX_THREADS. */
 uint32_t hb_cpu_count(void);

@@ -1,0 +1,126 @@
+#include "train/trainer.h"
+
+static hb_status create(hb_trainer *t, const hb_train_options *options, hb_error *error) {
+  HB_TRY(hb_train_check(t, options, error));
+  HB_TRY(hb_train_set_up(t, error));
+  const hb_corpus *text = &t->o.text;
+  return hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length,
+                          t->o.seed, &t->packer, error);
+}
+
+hb_status hb_trainer_create(const hb_source *source, const hb_train_options *options,
+                            hb_trainer **out, hb_error *error) {
+  const hb_allocator *allocator = hb_allocator_or_default(options->allocator);
+  hb_trainer *t = hb_allocate_zero(allocator, sizeof *t);
+  *out = NULL;
+  if (!t) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for training");
+  t->allocator = allocator;
+  t->source = source;
+  hb_status status = create(t, options, error);
+  if (status == HB_OK)
+    *out = t;
+  else
+    hb_trainer_destroy(t);
+  return status;
+}
+
+void hb_trainer_destroy(hb_trainer *t) {
+  if (!t) return;
+  hb_packer_destroy(t->packer);
+  hb_train_take_down(t);
+  hb_release(t->allocator, t, sizeof *t);
+}
+
+/* ---- A step ---- */
+
+void hb_train_take(const hb_trainer *t, hb_packer *packer, uint64_t number) {
+  for (uint32_t i = 0; i < t->o.sequences; i++) {
+    size_t at = (size_t)i * t->o.length;
+    hb_packer_take(packer, number + i, t->rows.tokens + at, t->rows.targets + at,
+                   t->rows.first + at);
+  }
+}
+
+void hb_train_project(hb_trainer *t) {
+  for (uint32_t i = 0; i < t->net.model->weight_count; i++)
+    if (t->quantizers[i].coder)
+      hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
+}
+
+static void derive_quantizers(hb_trainer *t) {
+  for (uint32_t i = 0; i < t->net.model->weight_count; i++)
+    if (t->quantizers[i].coder) hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
+}
+
+/* Adds the gradients of a batch, whose number counts from the beginning of the run. */
+static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums) {
+  hb_batch batch = {t->rows.tokens, t->rows.targets, t->rows.first};
+  hb_loss loss = {.target = (float)(1 - t->o.teacher),
+                  .teacher = (float)t->o.teacher,
+                  .temperature = (float)t->o.temperature,
+                  .z = (float)t->o.z};
+  hb_loss_sums own;
+  uint32_t stages = hb_graph_stages(t->graph);
+  hb_train_take(t, t->packer, number * t->o.sequences);
+  hb_graph_forward(t->graph, &batch, 0, stages);
+  if (t->teacher) hb_graph_forward(t->teacher, &batch, 0, stages);
+  hb_graph_loss(t->graph, &batch, &loss, t->teacher, 1, t->of_weight, &own);
+  hb_graph_backward(t->graph, t->of_weight, 0, stages);
+  sums->loss += own.loss;
+  sums->entropy += own.entropy;
+  sums->scored += own.scored;
+}
+
+hb_status hb_trainer_step(hb_trainer *t, hb_train_report *out, hb_error *error) {
+  hb_loss_sums sums = {0};
+  double norm;
+  if (t->step >= t->o.steps)
+    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the run has had all its %u steps", t->o.steps);
+  hb_train_project(t);
+  memset(t->gradients, 0, t->net.count * sizeof *t->gradients);
+  for (uint32_t i = 0; i < t->o.accumulate; i++) run_batch(t, t->step * t->o.accumulate + i, &sums);
+  derive_quantizers(t);
+  double scored = sums.scored > 0 ? (double)sums.scored : 1;
+  float rate = hb_schedule_rate(&t->schedule, t->step);
+  HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(1 / scored), &norm, error));
+  t->step++;
+  t->tokens += (uint64_t)t->o.accumulate * hb_graph_rows(t->graph);
+  *out = (hb_train_report){.step = t->step,
+                           .tokens = t->tokens,
+                           .rate = (double)rate,
+                           .loss = sums.loss / scored,
+                           .entropy = sums.entropy / scored,
+                           .norm = norm};
+  return HB_OK;
+}
+
+uint64_t hb_trainer_steps(const hb_trainer *t) {
+  return t->step;
+}
+
+/* ---- Other text ---- */
+
+hb_status hb_trainer_evaluate(hb_trainer *t, const hb_corpus *text, double *entropy,
+                              hb_error *error) {
+  hb_packer *packer;
+  hb_batch batch = {t->rows.tokens, t->rows.targets, t->rows.first};
+  const hb_loss loss = {.target = 1, .temperature = 1};
+  hb_loss_sums all = {0}, sums;
+  HB_TRY(hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length, 0,
+                          &packer, error));
+  hb_train_project(t);
+  uint64_t count = hb_packer_count(packer);
+  for (uint64_t i = 0; i < count; i += t->o.sequences) {
+    hb_train_take(t, packer, i);
+    /* Sequences of a second round would count twice. */
+    for (uint64_t k = count - i; k < t->o.sequences; k++)
+      for (uint32_t n = 0; n < t->o.length; n++) t->rows.targets[k * t->o.length + n] = -1;
+    hb_graph_forward(t->graph, &batch, 0, hb_graph_stages(t->graph));
+    hb_graph_loss(t->graph, &batch, &loss, NULL, 1, NULL, &sums);
+    all.entropy += sums.entropy;
+    all.scored += sums.scored;
+  }
+  hb_packer_destroy(packer);
+  *entropy = all.scored > 0 ? all.entropy / (double)all.scored : 0;
+  return HB_OK;
+}

@@ -1,0 +1,60 @@
+/* The inside of a trainer. */
+#ifndef HB_TRAIN_TRAINER_H
+#define HB_TRAIN_TRAINER_H
+
+#include "train/graph.h"
+#include "train/net.h"
+#include "train/optimizer.h"
+#include "train/packer.h"
+#include "train/quantizer.h"
+#include "train/schedule.h"
+
+typedef enum hb_train_method {
+#define HB_TRAIN_METHOD_ENUM(name, text) HB_TRAIN_##name,
+  HB_TRAIN_METHOD_LIST(HB_TRAIN_METHOD_ENUM)
+#undef HB_TRAIN_METHOD_ENUM
+} hb_train_method;
+
+/* Tokens of a batch, in memory of their own. */
+typedef struct hb_rows {
+  hb_token *tokens;
+  int32_t *targets;
+  uint32_t *first;
+} hb_rows;
+
+struct hb_trainer {
+  const hb_allocator *allocator;
+  hb_train_options o; /* with every field filled in */
+  hb_train_method method;
+  const hb_source *source;
+  hb_team team;
+  hb_net net;
+  hb_net original; /* of the teacher; empty without one */
+  hb_graph *graph, *teacher;
+
+  hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
+  bool *rounds;             /* [weights]: inputs are rounded to int8 */
+  float *gradients;         /* as net.values */
+  float **of_weight;        /* [weights], NULL: frozen */
+  hb_parameter *parameters; /* what the optimizer changes */
+  uint32_t parameter_count;
+  hb_optimizer *optimizer;
+  hb_schedule schedule;
+
+  hb_packer *packer;
+  hb_rows rows;
+  uint64_t step, tokens;
+};
+
+/* setup.c: fills in what was left open and checks it; gives a trainer all but its text. */
+hb_status hb_train_check(hb_trainer *trainer, const hb_train_options *options, hb_error *error);
+hb_status hb_train_set_up(hb_trainer *trainer, hb_error *error);
+void hb_train_take_down(hb_trainer *trainer);
+
+/* Brings the values of quantized weights up to date. */
+void hb_train_project(hb_trainer *trainer);
+
+/* The rows of sequences `number` .. of a packer. */
+void hb_train_take(const hb_trainer *trainer, hb_packer *packer, uint64_t number);
+
+#endif

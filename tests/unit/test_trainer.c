@@ -1,0 +1,314 @@
+/* Training: what is learned, what is written, and that a run can be gone on with. */
+#include "quantized.h"
+
+#include "model/model.h"
+
+#include <math.h>
+
+#define MODEL "vectors/arch/llama.gguf"
+enum { DOCUMENTS = 6, DOCUMENT = 40, LENGTH = 16 };
+
+static hb_token tokens[DOCUMENTS * DOCUMENT];
+static uint64_t start[DOCUMENTS + 1];
+
+/* Text with something to learn: a token tells the next. */
+static hb_corpus make_text(void) {
+  for (uint32_t d = 0; d < DOCUMENTS; d++) {
+    start[d] = (uint64_t)d * DOCUMENT;
+    tokens[start[d]] = (hb_token)(3 + 50 * d);
+    for (uint64_t i = start[d] + 1; i < start[d] + DOCUMENT; i++)
+      tokens[i] = (hb_token)((tokens[i - 1] * 7 + 11) % 512);
+  }
+  start[DOCUMENTS] = sizeof tokens / sizeof *tokens;
+  return (hb_corpus){tokens, start, DOCUMENTS};
+}
+
+static hb_train_options usual_options(const char *method) {
+  return (hb_train_options){.isa = hb_isa_best(),
+                            .method = method,
+                            .text = make_text(),
+                            .steps = 8,
+                            .sequences = 2,
+                            .length = LENGTH,
+                            .rate = 3e-3};
+}
+
+static hb_source source_of(const gguf_file *file) {
+  return (hb_source){file->gguf, (void *)file, read_bytes};
+}
+
+static hb_trainer *open_trainer(const hb_source *source, const hb_train_options *options) {
+  hb_trainer *t;
+  hb_error error;
+  if (hb_trainer_create(source, options, &t, &error) != HB_OK) fail_msg("%s", error.message);
+  return t;
+}
+
+static hb_train_report run_steps(hb_trainer *t, uint32_t steps) {
+  hb_train_report r = {0};
+  hb_error error;
+  for (uint32_t i = 0; i < steps; i++)
+    if (hb_trainer_step(t, &r, &error) != HB_OK) fail_msg("%s", error.message);
+  return r;
+}
+
+static gguf_file written(hb_trainer *t,
+                         hb_status (*write)(hb_trainer *, const hb_sink *, hb_error *)) {
+  bytes to = {0};
+  hb_sink sink = {&to, write_bytes};
+  hb_error error;
+  if (write(t, &sink, &error) != HB_OK) fail_msg("%s", error.message);
+  return gguf_file_of(to.data, to.size);
+}
+
+static void assert_same_files(const gguf_file *a, const gguf_file *b) {
+  assert_int_equal(a->size, b->size);
+  assert_memory_equal(a->bytes, b->bytes, a->size);
+}
+
+static double entropy_of(hb_trainer *t) {
+  double entropy;
+  hb_error error;
+  hb_corpus text = make_text();
+  if (hb_trainer_evaluate(t, &text, &entropy, &error) != HB_OK) fail_msg("%s", error.message);
+  return entropy;
+}
+
+static gguf_file quantized_model(const gguf_file *from, const char *type) {
+  return quantized(from, &(hb_quantize_options){.type = type});
+}
+
+static void training_lowers_the_loss(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL);
+  hb_source source = source_of(&from);
+  hb_train_options options = usual_options("full");
+  options.steps = 40;
+  hb_trainer *t = open_trainer(&source, &options);
+  double before = entropy_of(t);
+  hb_train_report r = run_steps(t, 40);
+  assert_int_equal(r.step, 40);
+  assert_int_equal(r.tokens, 40 * 2 * LENGTH);
+  assert_true(entropy_of(t) < 0.7 * before);
+  hb_trainer_destroy(t);
+  gguf_file_close(&from);
+}
+
+/* What is written computes what was trained: a new trainer of it measures the same. */
+static void what_is_written_is_what_was_trained(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  static const char *const methods[] = {"full", "qat", "e2e-qp"};
+  for (size_t i = 0; i < 3; i++) {
+    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+    hb_source source = source_of(i == 0 ? &from : &quantized), original = source_of(&from);
+    hb_train_options options = usual_options(methods[i]);
+    if (i > 0) options.original = &original;
+    hb_trainer *t = open_trainer(&source, &options);
+    double before = entropy_of(t);
+    run_steps(t, 8);
+    double trained = entropy_of(t);
+    assert_true(trained < before);
+    gguf_file to = written(t, hb_trainer_write);
+    hb_source again = source_of(&to);
+    hb_train_options measure = usual_options(i == 0 ? "full" : "e2e-qp");
+    hb_trainer *other = open_trainer(&again, &measure);
+    assert_true(entropy_of(other) == trained);
+    hb_trainer_destroy(other);
+    hb_trainer_destroy(t);
+    gguf_file_close(&to);
+    gguf_file_close(&quantized);
+    gguf_file_close(&from);
+  }
+}
+
+static void codes_stay_where_scales_alone_are_trained(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+  hb_source source = source_of(&quantized);
+  hb_train_options options = usual_options("e2e-qp");
+  hb_trainer *t = open_trainer(&source, &options);
+  run_steps(t, 8);
+  gguf_file to = written(t, hb_trainer_write);
+  uint64_t scales = 0;
+  for (size_t i = 0; i < hb_gguf_tensor_count(to.gguf); i++) {
+    const hb_tensor *a = hb_gguf_tensor_at(quantized.gguf, i), *b = hb_gguf_tensor_at(to.gguf, i);
+    const uint8_t *x = gguf_file_data(&quantized, a), *y = gguf_file_data(&to, b);
+    assert_int_equal(a->type, b->type);
+    if (a->type != HB_TYPE_Q4_0) continue;
+    for (uint64_t at = 0; at < a->bytes; at += 18) {
+      scales += memcmp(x + at, y + at, 2) != 0;
+      assert_memory_equal(x + at + 2, y + at + 2, 16);
+    }
+  }
+  assert_true(scales > 100);
+  hb_trainer_destroy(t);
+  gguf_file_close(&to);
+  gguf_file_close(&quantized);
+  gguf_file_close(&from);
+}
+
+static void a_teacher_is_followed(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+  hb_source source = source_of(&quantized), original = source_of(&from);
+  hb_train_options options = usual_options("qat");
+  options.original = &original;
+  options.teacher = 1;
+  options.steps = 40;
+  options.rate = 1e-3;
+  options.sequences = 15; /* all of the text */
+  hb_trainer *t = open_trainer(&source, &options);
+  double before = run_steps(t, 1).loss;
+  double after = run_steps(t, 39).loss;
+  assert_true(after < 0.3 * before);
+  hb_trainer_destroy(t);
+  gguf_file_close(&quantized);
+  gguf_file_close(&from);
+}
+
+/* Runs of 8 steps: in one go, in two with a checkpoint between, and on three threads. */
+static void a_run_that_goes_on_ends_with_the_same_bits(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  static const char *const methods[] = {"full", "qat", "e2e-qp"};
+  hb_threads *threads;
+  hb_error error;
+  assert_int_equal(hb_threads_create(3, &threads, &error), HB_OK);
+  for (size_t i = 0; i < 6; i++) {
+    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+    hb_source source = source_of(i / 2 == 0 ? &from : &quantized);
+    hb_train_options options = usual_options(methods[i / 2]);
+    options.small_moments = i % 2 != 0;
+    hb_trainer *whole = open_trainer(&source, &options), *first = open_trainer(&source, &options);
+    run_steps(whole, 8);
+    run_steps(first, 3);
+    gguf_file saved = written(first, hb_trainer_save);
+    hb_trainer_destroy(first);
+    hb_train_options divided = options;
+    divided.parallel = hb_threads_parallel(threads);
+    hb_trainer *second = open_trainer(&source, &divided);
+    hb_source checkpoint = source_of(&saved);
+    if (hb_trainer_restore(second, &checkpoint, &error) != HB_OK) fail_msg("%s", error.message);
+    assert_int_equal(hb_trainer_steps(second), 3);
+    run_steps(second, 5);
+    gguf_file a = written(whole, hb_trainer_write), b = written(second, hb_trainer_write);
+    assert_same_files(&a, &b);
+    hb_trainer_destroy(whole);
+    hb_trainer_destroy(second);
+    gguf_file_close(&a);
+    gguf_file_close(&b);
+    gguf_file_close(&saved);
+    gguf_file_close(&quantized);
+    gguf_file_close(&from);
+  }
+  hb_threads_destroy(threads);
+}
+
+static void checkpoints_of_other_runs_are_refused(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL);
+  hb_source source = source_of(&from), model = source_of(&from);
+  hb_train_options options = usual_options("full");
+  hb_error error;
+  hb_trainer *t = open_trainer(&source, &options);
+  run_steps(t, 2);
+  gguf_file saved = written(t, hb_trainer_save);
+  hb_source checkpoint = source_of(&saved);
+  assert_int_equal(hb_trainer_restore(t, &model, &error), HB_MODEL);
+  assert_non_null(strstr(error.message, "no checkpoint"));
+  hb_trainer_destroy(t);
+  for (int i = 0; i < 4; i++) {
+    hb_train_options other = options;
+    if (i == 0) other.rate = 1e-3;
+    if (i == 1) other.steps = 9;
+    if (i == 2) other.seed = 5;
+    if (i == 3) tokens[17]++;
+    t = open_trainer(&source, &other);
+    assert_int_equal(hb_trainer_restore(t, &checkpoint, &error), HB_MODEL);
+    assert_non_null(strstr(error.message, "another run"));
+    hb_trainer_destroy(t);
+  }
+  gguf_file_close(&saved);
+  gguf_file_close(&from);
+}
+
+/* A weight that is no number spoils the first step, which changes nothing. */
+static void numbers_that_are_none_stop_the_run_with_step_and_tensor(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL);
+  const hb_tensor *t = hb_gguf_tensor(from.gguf, "blk.0.ffn_up.weight");
+  static const uint8_t nan[4] = {0, 0, 0xc0, 0x7f};
+  memcpy((uint8_t *)gguf_file_data(&from, t) + 40, nan, 4);
+  hb_source source = source_of(&from);
+  hb_train_options options = usual_options("full");
+  hb_trainer *trainer = open_trainer(&source, &options);
+  hb_train_report r;
+  hb_error error;
+  assert_int_not_equal(hb_trainer_step(trainer, &r, &error), HB_OK);
+  assert_non_null(strstr(error.message, ".weight"));
+  assert_non_null(strstr(error.message, "step 1"));
+  assert_int_equal(hb_trainer_steps(trainer), 0);
+  hb_trainer_destroy(trainer);
+  gguf_file_close(&from);
+}
+
+static void refuses(const hb_source *source, const hb_train_options *options, const char *reason) {
+  hb_trainer *t;
+  hb_error error = {0};
+  assert_int_not_equal(hb_trainer_create(source, options, &t, &error), HB_OK);
+  if (!strstr(error.message, reason)) fail_msg("%s: not \"%s\"", error.message, reason);
+  assert_null(t);
+}
+
+static void wrong_options_are_refused_by_name(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0"),
+            other = gguf_file_shared("vectors/arch/llama-tied-mha.gguf");
+  hb_source source = source_of(&from), small = source_of(&quantized), stranger = source_of(&other);
+  hb_train_options o = usual_options("slow");
+  refuses(&source, &o, "no method of training 'slow'");
+  o = usual_options("qat");
+  refuses(&source, &o, "this model has none");
+  o = usual_options("full");
+  refuses(&small, &o, "token_embd.weight is Q4_0");
+  o.rate = NAN;
+  refuses(&source, &o, "the rate of training");
+  o = usual_options("full");
+  o.schedule = "steep";
+  refuses(&source, &o, "no schedule 'steep'");
+  o = usual_options("full");
+  o.teacher = 0.5;
+  refuses(&source, &o, "takes the original");
+  o.original = &stranger;
+  refuses(&source, &o, "the original is another model");
+  o = usual_options("full");
+  o.length = 1u << 20;
+  refuses(&source, &o, "a sequence has 1 to");
+  o = usual_options("full");
+  o.steps = 0;
+  refuses(&source, &o, "0 steps");
+  gguf_file_close(&from);
+  gguf_file_close(&quantized);
+  gguf_file_close(&other);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(training_lowers_the_loss),
+      cmocka_unit_test(what_is_written_is_what_was_trained),
+      cmocka_unit_test(codes_stay_where_scales_alone_are_trained),
+      cmocka_unit_test(a_teacher_is_followed),
+      cmocka_unit_test(a_run_that_goes_on_ends_with_the_same_bits),
+      cmocka_unit_test(checkpoints_of_other_runs_are_refused),
+      cmocka_unit_test(numbers_that_are_none_stop_the_run_with_step_and_tensor),
+      cmocka_unit_test(wrong_options_are_refused_by_name),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
