@@ -38,25 +38,40 @@ static bool is_blank(hb_string line) {
   return true;
 }
 
-bool cli_jsonl_texts(const char *path, cli_text *content) {
-  size_t to = 0, number = 0;
+bool cli_jsonl_each(const char *path, cli_text *content,
+                    bool (*body)(void *context, hb_string text), void *context) {
+  size_t number = 0;
   for (size_t at = 0; at < content->length;) {
-    const char *end = memchr(content->data + at, '\n', content->length - at);
-    hb_string line = {content->data + at,
-                      end ? (size_t)(end - content->data) - at : content->length - at};
+    char *begin = content->data + at;
+    const char *end = memchr(begin, '\n', content->length - at);
+    hb_string line = {begin, end ? (size_t)(end - begin) : content->length - at};
     size_t length;
     hb_error error;
     at += line.length + 1;
     number++;
     if (is_blank(line)) continue;
-    if (decode_line(line, content->data + to, &length, &error) != HB_OK) {
+    if (decode_line(line, begin, &length, &error) != HB_OK) {
       cli_fail("%s, line %zu: %s", path, number, error.message);
       return false;
     }
-    to += length;
-    content->data[to++] = '\n';
+    if (!body(context, (hb_string){begin, length})) return false;
   }
-  content->length = to;
-  content->data[to] = 0;
+  return true;
+}
+
+/* Moves a text behind those before it; it lies behind them, as it was shorter than its line. */
+static bool append(void *context, hb_string text) {
+  cli_text *joined = context;
+  memmove(joined->data + joined->length, text.data, text.length);
+  joined->length += text.length;
+  joined->data[joined->length++] = '\n';
+  return true;
+}
+
+bool cli_jsonl_texts(const char *path, cli_text *content) {
+  cli_text joined = {content->data, 0};
+  if (!cli_jsonl_each(path, content, append, &joined)) return false;
+  content->length = joined.length;
+  content->data[joined.length] = 0;
   return true;
 }

@@ -7,9 +7,13 @@
 /* Whether the name of a file ends with ".jsonl". */
 bool cli_is_jsonl(const char *path);
 
-/* Turns the content of such a file, of which every line is a string or an object with a string
- * "text" or "prompt", into those texts, with an end of line behind each. Empty lines count as none.
- * On a mistake says the line and returns false. */
+/* Calls body(context, text) for every line of such a file's content, which is changed on the way: a
+ * string, or an object with a string "text" or "prompt". Empty lines count as none. Ends where body
+ * returns false; on a mistake says the line and returns false. */
+bool cli_jsonl_each(const char *path, cli_text *content,
+                    bool (*body)(void *context, hb_string text), void *context);
+
+/* Turns the content of such a file into those texts, with an end of line behind each. */
 bool cli_jsonl_texts(const char *path, cli_text *content);
 
 #endif

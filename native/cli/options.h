@@ -128,6 +128,46 @@ typedef struct cli_list {
   X(KEYS, 0, "keys", NULL, FLAG, list_keys, 0, 0, NULL, "list the metadata")                       \
   X(PROGRAM, 0, "program", NULL, FLAG, list_program, 0, 0, NULL,                                   \
     "list the operations of a forward pass")                                                       \
+  X(INIT, 0, "init", "MODEL", TEXT, model, 0, 0, NULL, "the model to begin with")                  \
+  X(DATA, 0, "data", "FILE", LIST, data, 0, 0, NULL,                                               \
+    "text to learn, plain (documents end with two empty lines) or .jsonl; may be repeated")        \
+  X(VALIDATION, 0, "validation", "FILE", LIST, validation, 0, 0, NULL,                             \
+    "text to measure on, now and then")                                                            \
+  X(OUT_FOLDER, 0, "out", "DIR", TEXT, output, 0, 0, NULL,                                         \
+    "the folder for model.gguf, checkpoint.gguf and log.jsonl")                                    \
+  X(STEPS, 0, "steps", "N", U32, steps, 1, UINT32_MAX, NULL, "steps of the whole run")             \
+  X(TRAIN_METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL, "what is trained: qat or e2e-qp")    \
+  X(ORIGINAL, 0, "original", "MODEL", TEXT, original, 0, 0, NULL,                                  \
+    "the model before it was quantized: qat begins with its weights, and it is the teacher")       \
+  X(TEACHER, 0, "teacher", "PART", F32, teacher, 0, 1, "0",                                        \
+    "part of the loss that is divergence from the original, the rest being entropy")               \
+  X(TRAIN_TEMPERATURE, 0, "temperature", "T", F32, distillation, 0.1, 100, "1",                    \
+    "at which divergence from the teacher is taken")                                               \
+  X(RATE, 0, "rate", "R", F32, rate, 0, 1, "1e-4", "learning rate at its highest")                 \
+  X(SCALE_RATE, 0, "scale-rate", "R", F32, scale_rate, 0, 1, "0",                                  \
+    "that of blocks' scales, in parts of themselves; 0: the same")                                 \
+  X(RATE_END, 0, "rate-end", "PART", F32, rate_end, 0, 1, "0", "part of the rate in the end")      \
+  X(WARMUP, 0, "warmup", "PART", F32, warmup, 0, 1, "0", "part of the steps in which it rises")    \
+  X(SCHEDULE, 0, "schedule", "NAME", TEXT, schedule, 0, 0, "cosine",                               \
+    "of the rate: constant, linear or cosine")                                                     \
+  X(DECAY, 0, "decay", "D", F32, decay, 0, 10, "0", "of weights, a step, in parts of the rate")    \
+  X(CLIP, 0, "clip", "N", F32, clip, 0, 1e30, "1", "norm of the gradient at most; 0: any")         \
+  X(SEQUENCES, 0, "sequences", "N", U32, sequences, 1, 1 << 16, "8", "of a batch")                 \
+  X(LENGTH, 0, "length", "N", U32, length, 2, 1 << 20, NULL,                                       \
+    "tokens of a sequence (default: 256, at most the context)")                                    \
+  X(ACCUMULATE, 0, "accumulate", "N", U32, accumulate, 1, 1 << 20, "1", "batches of a step")       \
+  X(BF16, 0, "bf16", NULL, FLAG, bf16, 0, 0, NULL,                                                 \
+    "products in bf16: faster where the machine can, with bits of its own")                        \
+  X(RECOMPUTE, 0, "recompute", NULL, FLAG, recompute, 0, 0, NULL,                                  \
+    "run layers again on the way back instead of keeping them")                                    \
+  X(ROUND_INPUTS, 0, "round-inputs", NULL, FLAG, round_inputs, 0, 0, NULL,                         \
+    "round inputs of quantized matrices to int8, as when they run")                                \
+  X(SMALL_MOMENTS, 0, "small-moments", NULL, FLAG, small_moments, 0, 0, NULL,                      \
+    "keep the optimizer's moments in 8 bits")                                                      \
+  X(SAVE_EVERY, 0, "save-every", "N", U32, save_every, 1, UINT32_MAX, "200",                       \
+    "steps between checkpoints and measurements")                                                  \
+  X(TRAIN_RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL, "go on from DIR/checkpoint.gguf")   \
+  X(ORDER_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "of the order of the text")      \
   X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
     "threads (default: one a processor)")                                                          \
   X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 amx neon")   \
@@ -158,7 +198,11 @@ typedef struct cli_options {
   cli_convention convention;
   const char *type, *method;
   const char *imatrix, *gradients;
-  cli_list adapters, calibration;
+  cli_list adapters, calibration, data, validation;
+  const char *original, *schedule;
+  uint32_t steps, sequences, length, accumulate, save_every;
+  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip;
+  bool bf16, recompute, round_inputs, small_moments;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules, *granularity;
