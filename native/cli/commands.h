@@ -6,8 +6,8 @@
 
 extern const cli_command command_run, command_chat, command_inspect, command_tokenize,
     command_logits, command_parity, command_perplexity, command_compare, command_eval,
-    command_advise, command_calibrate, command_quantize, command_convert, command_merge,
-    command_synth, command_train, command_finetune, command_bench, command_selftest;
+    command_advise, command_calibrate, command_gradients, command_quantize, command_convert,
+    command_merge, command_synth, command_train, command_finetune, command_bench, command_selftest;
 
 /* Options of every command that computes with a model. */
 #define CLI_COMPUTE_OPTIONS OPTION_MODEL, OPTION_LORA, OPTION_THREADS, OPTION_ISA, OPTION_KV

@@ -7,10 +7,11 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &command_run,       &command_chat,       &command_inspect, &command_tokenize, &command_logits,
-    &command_parity,    &command_perplexity, &command_compare, &command_eval,     &command_advise,
-    &command_calibrate, &command_quantize,   &command_convert, &command_merge,    &command_synth,
-    &command_train,     &command_finetune,   &command_bench,   &command_selftest,
+    &command_run,      &command_chat,     &command_inspect,    &command_tokenize,
+    &command_logits,   &command_parity,   &command_perplexity, &command_compare,
+    &command_eval,     &command_advise,   &command_calibrate,  &command_gradients,
+    &command_quantize, &command_convert,  &command_merge,      &command_synth,
+    &command_train,    &command_finetune, &command_bench,      &command_selftest,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
