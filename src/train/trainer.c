@@ -1,9 +1,25 @@
 #include "train/trainer.h"
 
+static hb_status check_text(const hb_trainer *t, const hb_corpus *text, hb_error *error) {
+  uint32_t vocabulary = t->net.model->h.vocabulary;
+  if (!text->tokens || !text->start || text->documents == 0)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "there is no text to train with");
+  for (uint32_t d = 0; d < text->documents; d++)
+    if (text->start[d + 1] < text->start[d])
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                     "document %u of the text ends before it begins", (uint64_t)d);
+  for (uint64_t i = text->start[0]; i < text->start[text->documents]; i++)
+    if (text->tokens[i] < 0 || (uint32_t)text->tokens[i] >= vocabulary)
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "token %d of the text is not in 0..%u",
+                     (int64_t)text->tokens[i], (uint64_t)vocabulary - 1);
+  return HB_OK;
+}
+
 static hb_status create(hb_trainer *t, const hb_train_options *options, hb_error *error) {
   HB_TRY(hb_train_check(t, options, error));
   HB_TRY(hb_train_set_up(t, error));
   const hb_corpus *text = &t->o.text;
+  HB_TRY(check_text(t, text, error));
   return hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length,
                           t->o.seed, &t->packer, error);
 }
@@ -106,6 +122,7 @@ hb_status hb_trainer_evaluate(hb_trainer *t, const hb_corpus *text, double *entr
   hb_batch batch = {t->rows.tokens, t->rows.targets, t->rows.first};
   const hb_loss loss = {.target = 1, .temperature = 1};
   hb_loss_sums all = {0}, sums;
+  HB_TRY(check_text(t, text, error));
   HB_TRY(hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length, 0,
                           &packer, error));
   hb_train_project(t);

@@ -292,6 +292,15 @@ static void wrong_options_are_refused_by_name(void **state) {
   o.length = 1u << 20;
   refuses(&source, &o, "a sequence has 1 to");
   o = usual_options("full");
+  o.text.documents = 0;
+  refuses(&source, &o, "no text");
+  o = usual_options("full");
+  tokens[7] = 512;
+  refuses(&source, &o, "token 512 of the text is not in 0..511");
+  o = usual_options("full");
+  start[2] = 3;
+  refuses(&source, &o, "document 1 of the text ends before it begins");
+  o = usual_options("full");
   o.steps = 0;
   refuses(&source, &o, "0 steps");
   gguf_file_close(&from);
