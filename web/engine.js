@@ -19,6 +19,7 @@ import { Session, allLogits } from './session.js';
 import { Tokenizer } from './tokenizer.js';
 import { makeMachine } from './variants.js';
 
+/** @import { AdapterSource } from './adapters.js' */
 /** @import { BenchArgs } from './bench.js' */
 /** @import { Conversation } from './chat/messages.js' */
 /** @import { Rendered, RenderRequest } from './chat/template.js' */
@@ -73,7 +74,7 @@ export class Engine {
   // ---- Loading
 
   /**
-   * @param {{ sources: Source[], options: EngineOptions }} args
+   * @param {{ sources: Source[], adapters?: AdapterSource[], options: EngineOptions }} args
    * @param {Emit} emit hears of progress
    */
   async load(args, emit) {
@@ -87,10 +88,13 @@ export class Engine {
     }
   }
 
-  /** @param {{ sources: Source[], options: EngineOptions }} args @param {Emit} emit */
-  async #load({ sources, options }, emit) {
+  /**
+   * @param {{ sources: Source[], adapters?: AdapterSource[], options: EngineOptions }} args
+   * @param {Emit} emit
+   */
+  async #load({ sources, adapters, options }, emit) {
     const begun = performance.now();
-    const loaded = await this.#open(sources, options, false, emit);
+    const loaded = await this.#open(sources, options, false, emit, adapters);
     const loadSeconds = (performance.now() - begun) / 1000 - loaded.makingSeconds;
     const { core, model } = loaded;
     const tokenizer = core.call('hb_model_tokenizer', model);
@@ -98,7 +102,7 @@ export class Engine {
     this.#session = new Session(loaded, options.contextLength ?? 0);
     this.#loaded = { ...loaded, loadSeconds };
     const { contextLength } = this.#session;
-    const { variant, isa, kv, threads, threadsReason, notes, notKept } = loaded;
+    const { variant, isa, kv, threads, threadsReason, notes, notKept, lora } = loaded;
     return {
       ...describeModel(loaded, contextLength),
       loadSeconds,
@@ -112,6 +116,7 @@ export class Engine {
       threadsReason,
       notes,
       notKept,
+      lora,
     };
   }
 
@@ -147,13 +152,14 @@ export class Engine {
    * @param {EngineOptions} options
    * @param {boolean} headerOnly
    * @param {Emit} emit
+   * @param {AdapterSource[]} [adapters]
    */
-  async #open(sources, options, headerOnly, emit) {
+  async #open(sources, options, headerOnly, emit, adapters) {
     const { pull, startThreads } = this.#host;
     const machine = await makeMachine(options, startThreads);
     const { core, isa, parallel } = machine;
     this.#memory = core.memory;
-    const how = { isa, parallel, headerOnly, pull, emit, download: options.download };
+    const how = { isa, parallel, headerOnly, pull, emit, download: options.download, adapters };
     const read = await loadModel(core, sources, how);
     const { vocabulary } = modelInfo(core, read.model);
     return { ...machine, ...read, vocabulary, kv: options.kv ?? 'f16' };

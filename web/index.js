@@ -17,10 +17,11 @@ import {
   tokenList,
 } from './options.js';
 import { recommendFrom } from './recommend.js';
-import { resolveSources } from './resolve.js';
+import { resolveAdapters, resolveSources } from './resolve.js';
 import { runSelfTest } from './selftest.js';
 import { stream } from './stream.js';
 
+/** @import { LoadedAdapter } from './adapters.js' */
 /** @import { BenchResult } from './bench.js' */
 /** @import { ChatMessage, TemplateOptions } from './chat/messages.js' */
 /** @import { Local } from './client.js' */
@@ -92,12 +93,14 @@ export { capabilities } from './variants.js';
  *   threadsReason: string | undefined,
  *   notes: string[],
  *   notKept: string | undefined,
+ *   lora: LoadedAdapter[],
  *   quantization?: LoadedQuantization,
  * }} ModelInfo
  * `hasChatTemplate`: whether `chat` needs no `chatTemplate`; `memoryBytes`: of the module, all in
  * all; `threadsReason`: why there is one thread only; `notes`: faster variants that were tried in
  * vain, and why; `notKept`: why the cache did not keep what was downloaded, or quantized, where it
- * was to; `quantization`: of a model that was loaded with `quantize`.
+ * was to; `lora`: the adapters that were added; `quantization`: of a model that was loaded with
+ * `quantize`.
  */
 
 /**
@@ -163,7 +166,10 @@ async function quantizeAndLoad(source, options) {
   const { loaded, quantization, notKept } = await loadQuantized(
     source,
     options,
-    ({ sources, locals }) => startWith('load', locals, { ...args, sources }, options),
+    async ({ sources, locals }) => {
+      const adapters = await resolveAdapters(options.lora, locals, options);
+      return startWith('load', locals, { ...args, sources, adapters }, options);
+    },
   );
   const { client, value } = loaded;
   adviseIsolation(value.threadsReason);
@@ -238,7 +244,8 @@ export async function benchKernels(options = {}) {
 async function start(method, source, options) {
   const args = { options: engineOptions(options) };
   const { sources, locals } = await resolveSources(source, options);
-  return startWith(method, locals, { ...args, sources }, options);
+  const adapters = method === 'load' ? await resolveAdapters(options.lora, locals, options) : [];
+  return startWith(method, locals, { ...args, sources, adapters }, options);
 }
 
 /**

@@ -1,13 +1,14 @@
 // Leads the bytes of a model's files through the loader of the core.
+import { addAdapter, surroundingsOf as adapterSurroundings } from './adapters.js';
 import { Restart } from './download/restart.js';
 import { OutOfMemoryError } from './generated.js';
 import { Progress } from './progress.js';
 import { openSource, shardOf, sizeOf, splitCount } from './sources.js';
 import { capabilities } from './variants.js';
 
+/** @import { AdapterSource, LoadedAdapter } from './adapters.js' */
 /** @import { Core, Pointer } from './core.js' */
 /** @import { Emit } from './engine.js' */
-/** @import { LoadProgress } from './progress.js' */
 /** @import { DownloadSettings, Pull, Reader, Source, Surroundings } from './sources.js' */
 
 const STAGING = 1 << 20; // bytes of the one buffer through which everything enters the module
@@ -20,6 +21,7 @@ const STAGING = 1 << 20; // bytes of the one buffer through which everything ent
  * @property {Pull} pull
  * @property {Emit} emit hears of progress
  * @property {DownloadSettings} [download]
+ * @property {AdapterSource[]} [adapters] to be added to the model
  */
 
 /** @typedef {{ source: Source, bytes: number }} ModelFile one file of a model */
@@ -29,8 +31,9 @@ const STAGING = 1 << 20; // bytes of the one buffer through which everything ent
  * @param {Source[]} sources
  * @param {LoadHow} how
  * @returns {Promise<{ model: Pointer, makingSeconds: number, files: ModelFile[],
- *   notKept: string | undefined }>} `makingSeconds`: part of the time, in which a synthetic model was
- *   made; `notKept`: why the cache did not keep all files that it should have
+ *   lora: LoadedAdapter[], notKept: string | undefined }>} `makingSeconds`: part of the time, in
+ *   which a synthetic model was made; `notKept`: why the cache did not keep all files that it should
+ *   have
  */
 export async function loadModel(core, sources, how) {
   const progress = new Progress(how.emit);
@@ -38,8 +41,9 @@ export async function loadModel(core, sources, how) {
     for (let tries = 1; ; tries++) {
       try {
         const result = await readFiles(core, sources, how, progress);
+        const added = await readAdapters(core, result, how, progress);
         progress.end();
-        return result;
+        return { ...result, ...added };
       } catch (error) {
         if (!(error instanceof Restart)) throw error;
         if (tries > error.most) throw error.error;
@@ -64,23 +68,26 @@ async function readFiles(core, sources, how, progress) {
   const readers = [];
   /** @type {ModelFile[]} */
   const files = [];
-  const surroundings = {
-    pull: how.pull,
-    headerOnly: how.headerOnly,
-    settings: how.download ?? {},
-    onState: (/** @type {LoadProgress['phase']} */ phase) => progress.enter(phase),
-    onRetry: (/** @type {number} */ until) => progress.wait(until),
-  };
+  const { adapters = [] } = how;
+  const surroundings = surroundingsOf(how, progress);
   const stop = new AbortController();
   const fileOf = (/** @type {number} */ shard, /** @type {number} */ count) =>
     sources[shard] ?? shardOf(sources[0], shard, count);
   const onCount = (/** @type {number} */ count) => {
-    progress.expect(count);
-    if (count > 1 && !how.headerOnly)
-      void learnSizes(fileOf, count, { ...surroundings, signal: stop.signal }, progress);
+    const all = count + adapters.length;
+    progress.expect(all);
+    if (all === 1 || how.headerOnly) return;
+    const { signal } = stop;
+    const sizeOfFile = (/** @type {number} */ index) => {
+      if (index < count) return sizeOf(fileOf(index, count), { ...surroundings, signal });
+      const { source } = adapters[index - count];
+      return sizeOf(source, { ...adapterSurroundings(source, sources[0], surroundings), signal });
+    };
+    void learnSizes(sizeOfFile, all, signal, progress);
   };
   try {
-    progress.expect(sources.length > 1 ? sources.length : splitCount(sources[0]));
+    const said = sources.length > 1 ? sources.length : splitCount(sources[0]);
+    progress.expect(said + adapters.length);
     for (let shard = 0, count = 1; shard < count; shard++) {
       const source = fileOf(shard, count);
       const reader = await openSource(source, surroundings);
@@ -105,20 +112,52 @@ async function readFiles(core, sources, how, progress) {
   }
 }
 
+/** @param {LoadHow} how @param {Progress} progress @returns {Surroundings} */
+function surroundingsOf(how, progress) {
+  return {
+    pull: how.pull,
+    headerOnly: how.headerOnly,
+    settings: how.download ?? {},
+    onState: (phase) => progress.enter(phase),
+    onRetry: (until) => progress.wait(until),
+  };
+}
+
+/**
+ * Adds the adapters to a model whose files were read.
+ * @param {Core} core
+ * @param {{ model: Pointer, files: ModelFile[], notKept: string | undefined }} read
+ * @param {LoadHow} how
+ * @param {Progress} progress
+ */
+async function readAdapters(core, { model, files, notKept }, how, progress) {
+  /** @type {LoadedAdapter[]} */
+  const lora = [];
+  const surroundings = surroundingsOf(how, progress);
+  for (const adapter of how.adapters ?? []) {
+    const index = files.length + lora.length;
+    const where = { surroundings, model: files[0].source, progress, index };
+    const { notKept: why, ...loaded } = await addAdapter(core, model, adapter, where);
+    lora.push(loaded);
+    notKept ??= why;
+  }
+  return { lora, notKept };
+}
+
 /**
  * Asks how large the files are that have not begun yet, one after the other while the first loads.
  * It serves the progress alone: what cannot be learned so is learned when its turn comes.
- * @param {(shard: number, count: number) => Source} fileOf
+ * @param {(index: number) => ReturnType<typeof sizeOf>} sizeOfFile
  * @param {number} count
- * @param {Surroundings & { signal: AbortSignal }} surroundings
+ * @param {AbortSignal} signal
  * @param {Progress} progress
  */
-async function learnSizes(fileOf, count, surroundings, progress) {
+async function learnSizes(sizeOfFile, count, signal, progress) {
   try {
-    for (let shard = 1; shard < count && !surroundings.signal.aborted; shard++) {
-      const size = await sizeOf(fileOf(shard, count), surroundings);
+    for (let index = 1; index < count && !signal.aborted; index++) {
+      const size = await sizeOfFile(index);
       if (size === undefined) return;
-      progress.learn(shard, size);
+      progress.learn(index, size);
     }
   } catch {
     // The loading itself meets the same trouble, and tells it.

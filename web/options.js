@@ -26,6 +26,12 @@ const TYPES = Object.keys(TYPE);
  */
 
 /**
+ * A LoRA adapter: its file in the GGUF form of llama.cpp, or that with a factor for what it adds (1
+ * unless given), and the SHA-256 that the file must have if it is downloaded.
+ * @typedef {ModelSource | { source: ModelSource, scale?: number, sha256?: string }} Lora
+ */
+
+/**
  * Options of `load` and `inspect`.
  * @typedef {object} LoadOptions
  * @property {number} [threads] how many threads compute; as many as `capabilities()` says unless
@@ -47,6 +53,10 @@ const TYPES = Object.keys(TYPE);
  *   in F32, F16 or BF16 before it is loaded. The result is kept in the cache, so that this, and the
  *   download, happen once; a model that is quantized already is loaded as it is, and `info` says so.
  *   `inspect` and `plan` tell of the source
+ * @property {Lora | Lora[]} [lora] adapters that are added to the model, of any type, as it is loaded:
+ *   what they change is computed beside its weights, which stay as they are. They are downloaded and
+ *   kept as models are; `headers` go to the model's server only. `inspect` and `plan` tell of the
+ *   model alone
  * @property {'scalar' | 'simd128' | 'relaxed'} [isa] instead of the fastest that works; the results
  *   are the same
  * @property {'f16' | 'f32'} [kv] type of the KV cache; f16 unless given

@@ -75,6 +75,13 @@ export class Progress {
     this.#keepTelling();
   }
 
+  /** The current file begins anew. @param {Reader} reader */
+  again(reader) {
+    this.#current = 0;
+    this.#reader = reader;
+    this.#marks = [];
+  }
+
   /** A connection failed. @param {number} until when it asks again @returns {() => void} ends that */
   wait(until) {
     const wait = { until };

@@ -2,28 +2,31 @@
 import { isHubName, parseHubName } from './download/hub.js';
 import { isSha256 } from './download/settings.js';
 import { ArgumentError, IoError } from './generated.js';
-import { seedOf, text } from './options.js';
+import { number, seedOf, text } from './options.js';
 import { isFromPackage } from './packaged.js';
 import { isNode, pathOf } from './platform.js';
 
 /** @import { Local } from './client.js' */
-/** @import { LoadOptions, ModelSource } from './options.js' */
+/** @import { AdapterSource } from './adapters.js' */
+/** @import { LoadOptions, Lora, ModelSource } from './options.js' */
 /** @import { Source } from './sources.js' */
 /** @import { SyntheticModel } from './synthetic.js' */
+
+const MOST_ADAPTERS = 16;
+const MOST_SCALE = 1e9;
 
 /**
  * Splits what the caller gave into descriptions for the worker, and the sources that stay on this
  * side.
  * @param {ModelSource | ModelSource[]} source a model, or all files of a split one in their order
  * @param {Pick<LoadOptions, 'sha256' | 'hub'>} [options]
+ * @param {Local[]} [locals] to which those are added
  * @returns {Promise<{ sources: Source[], locals: Local[] }>}
  */
-export async function resolveSources(source, { sha256, hub } = {}) {
+export async function resolveSources(source, { sha256, hub } = {}, locals = []) {
   const list = Array.isArray(source) ? source : [source];
   if (list.length === 0) throw new ArgumentError('the list of sources is empty');
   const hashes = hashList(sha256, list.length);
-  /** @type {Local[]} */
-  const locals = [];
   const sources = [];
   for (const [i, each] of list.entries()) {
     const resolved = await resolveSource(each, locals, hub);
@@ -32,6 +35,37 @@ export async function resolveSources(source, { sha256, hub } = {}) {
     sources.push(resolved.kind === 'download' ? { ...resolved, sha256: hashes[i] } : resolved);
   }
   return { sources, locals };
+}
+
+/**
+ * The same for adapters.
+ * @param {LoadOptions['lora']} lora
+ * @param {Local[]} locals gets the sources that stay on this side
+ * @param {Pick<LoadOptions, 'hub'>} options
+ * @returns {Promise<AdapterSource[]>}
+ */
+export async function resolveAdapters(lora, locals, { hub }) {
+  if (lora === undefined) return [];
+  const list = Array.isArray(lora) ? lora : [lora];
+  if (list.length > MOST_ADAPTERS)
+    throw new ArgumentError(`${list.length} adapters; a model can have ${MOST_ADAPTERS} at most`);
+  const resolved = [];
+  for (const [i, each] of list.entries()) {
+    const { source, scale = 1, sha256 } = isScaled(each) ? each : { source: each };
+    const found = await resolveSources(source, { hub, sha256 }, locals);
+    if (found.sources[0].kind === 'synthetic')
+      throw new ArgumentError(`lora[${i}] is a shape, which makes models only`);
+    resolved.push({
+      source: found.sources[0],
+      scale: number(`the scale of lora[${i}]`, scale, -MOST_SCALE, MOST_SCALE),
+    });
+  }
+  return resolved;
+}
+
+/** @param {Lora} each @returns {each is Exclude<Lora, ModelSource>} */
+function isScaled(each) {
+  return typeof each === 'object' && each !== null && 'source' in each;
 }
 
 /** @param {unknown} sha256 @param {number} count @returns {(string | undefined)[]} */

@@ -1,4 +1,5 @@
 // The types of the public face that are defined beside what makes them.
+/** @typedef {import('./adapters.js').LoadedAdapter} LoadedAdapter */
 /** @typedef {import('./bench.js').BenchResult} BenchResult */
 /** @typedef {import('./cache/cache.js').CacheEntry} CacheEntry */
 /** @typedef {import('./cache/cache.js').CacheSpace} CacheSpace */
@@ -27,6 +28,7 @@
 /** @typedef {import('./options.js').GenerateOptions} GenerateOptions */
 /** @typedef {import('./options.js').KernelBenchOptions} KernelBenchOptions */
 /** @typedef {import('./options.js').LoadOptions} LoadOptions */
+/** @typedef {import('./options.js').Lora} Lora */
 /** @typedef {import('./progress.js').LoadProgress} LoadProgress */
 /** @typedef {import('./options.js').ModelSource} ModelSource */
 /** @typedef {import('./plan.js').Plan} Plan */

@@ -5,7 +5,12 @@ import path from 'node:path';
 import test from 'node:test';
 import { defaultMatrices, makeAdapter } from '../node/adapter.js';
 import {
-  availableIsas, defaultModel, halfbyte, normalizedSquaredError, readFloats, temporaryFolder,
+  availableIsas,
+  defaultModel,
+  halfbyte,
+  normalizedSquaredError,
+  readFloats,
+  temporaryFolder,
 } from './support.js';
 
 const tokens = '1,403,407,261,378,432,429,365,282,300,12,500,33,77,211,309,418,11,64,490';
@@ -31,7 +36,8 @@ const hash = (...more) => succeed('parity', '-m', defaultModel, '--tokens', toke
 test('an adapter changes the text, by its scale, and 0 leaves it', (t) => {
   const { files } = folderWith(t, { 'a.gguf': {} });
   const story = (...more) =>
-    succeed('run', '-m', defaultModel, '-p', 'Once upon a time', '-n', '30', '--temp', '0', ...more).out;
+    succeed('run', '-m', defaultModel, '-p', 'Once upon a time', '-n', '30', '--temp', '0', ...more)
+      .out;
   const plain = story();
   assert.notEqual(story('--lora', files[0]), plain);
   assert.equal(story('--lora', `${files[0]}=0`), plain);
@@ -45,13 +51,19 @@ test('adapted models give the same bits on every instruction set, by any steps a
   assert.notEqual(expected, hash());
   assert.notEqual(expected, hash('--lora', files[0]));
   for (const isa of availableIsas())
-    for (const more of [['-t', '1'], ['-t', '3', '--split', 'pieces']])
+    for (const more of [
+      ['-t', '1'],
+      ['-t', '3', '--split', 'pieces'],
+    ])
       assert.equal(hash(...lora, '--isa', isa, ...more), expected, `${isa} ${more}`);
 });
 
 test('perplexity, compare and inspect know adapters', (t) => {
   const { at, files } = folderWith(t, { 'a=b.gguf': { size: 0.2 } });
-  writeFileSync(at('text'), 'The king had a little dog. It was happy, and he was, too. '.repeat(12));
+  writeFileSync(
+    at('text'),
+    'The king had a little dog. It was happy, and he was, too. '.repeat(12),
+  );
   const measure = ['-f', at('text'), '--ctx', '64'];
   const plain = succeed('perplexity', '-m', defaultModel, ...measure).out;
   const adapted = succeed('perplexity', '-m', defaultModel, ...measure, '--lora', files[0]).out;
@@ -90,7 +102,10 @@ test('an adapter that does not fit is refused by name', (t) => {
 });
 
 test('a merged model computes what the adapted one does, as near as its type allows', (t) => {
-  const { files, at } = folderWith(t, { 'a.gguf': {}, 'b.gguf': { seed: 5, matrices: defaultMatrices.slice(0, 9) } });
+  const { files, at } = folderWith(t, {
+    'a.gguf': {},
+    'b.gguf': { seed: 5, matrices: defaultMatrices.slice(0, 9) },
+  });
   const logits = (name, model, ...more) => {
     succeed('logits', '-m', model, '--tokens', tokens, '-o', at(name), ...more);
     return readFloats(at(name));

@@ -49,7 +49,10 @@ export function makeAdapter({
   const values = [];
   let offset = 0;
   for (const [name, cols, rows] of matrices)
-    for (const [half, dims] of [['a', [cols, rank]], ['b', [rank, rows]]]) {
+    for (const [half, dims] of [
+      ['a', [cols, rank]],
+      ['b', [rank, rows]],
+    ]) {
       const floats = Float32Array.from({ length: dims[0] * dims[1] }, () => factor * random());
       const padding = (32 - (floats.byteLength % 32)) % 32;
       records.push(text(`${name}.lora_${half}`), u32(2), ...dims.map(u64), u32(F32), u64(offset));
@@ -57,11 +60,16 @@ export function makeAdapter({
       offset += floats.byteLength + padding;
     }
   const header = Buffer.concat([
-    Buffer.from('GGUF'), u32(3), u64(2 * matrices.length), u64(4),
+    Buffer.from('GGUF'),
+    u32(3),
+    u64(2 * matrices.length),
+    u64(4),
     stringKey('general.type', type),
     stringKey('adapter.type', 'lora'),
     stringKey('general.architecture', architecture),
-    text('adapter.lora.alpha'), u32(6), f32(alpha),
+    text('adapter.lora.alpha'),
+    u32(6),
+    f32(alpha),
     ...records,
   ]);
   return Buffer.concat([header, Buffer.alloc((32 - (header.length % 32)) % 32), ...values]);

@@ -6,7 +6,7 @@ import { benchAllKernels, benchModel } from './bench.js';
 import { print, printable, progressBar, rate, size } from './print.js';
 import { UsageError } from './usage.js';
 
-const COMPUTE = ['model', 'threads', 'isa', 'kv'];
+const COMPUTE = ['model', 'lora', 'threads', 'isa', 'kv'];
 const SAMPLING = [
   ...[
     'max-tokens',
@@ -89,8 +89,20 @@ export const COMMANDS = {
 };
 
 /** @param {Values} values */
-function loadOptions({ threads, isa, kv, ctx }) {
-  return { threads, isa, kv, contextLength: ctx, onProgress: progressBar() };
+function loadOptions({ threads, isa, kv, ctx, lora = [] }) {
+  const adapters = lora.map(adapterOf);
+  return { threads, isa, kv, contextLength: ctx, lora: adapters, onProgress: progressBar() };
+}
+
+/**
+ * FILE or FILE=SCALE. What follows an equals sign and is no number belongs to the name, and so does
+ * what stands in the query of a URL.
+ * @param {string} text
+ */
+function adapterOf(text) {
+  const scaled = /^(.+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/is.exec(text);
+  if (!scaled || /^https?:.*\?/is.test(text)) return { source: text };
+  return { source: scaled[1], scale: Number(scaled[2]) };
 }
 
 /** @param {Values} values */

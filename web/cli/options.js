@@ -58,6 +58,12 @@ export const OPTIONS = {
     argument: 'FILE',
     help: 'the model, a GGUF file or its URL (default: the one that comes with halfbyte)',
   },
+  lora: {
+    type: 'string',
+    multiple: true,
+    argument: 'FILE[=SCALE]',
+    help: 'add a LoRA adapter, a GGUF file or its URL, times a scale; may be repeated',
+  },
   prompt: {
     type: 'string',
     short: 'p',
