@@ -891,10 +891,10 @@ hb_status hb_trainer_save(hb_trainer *trainer, const hb_sink *sink, hb_error *er
 hb_status hb_trainer_restore(hb_trainer *trainer, const hb_source *saved, hb_error *error);
 
 /* Runs the model over the text backward, and writes how much the loss changes with each weight of
- * the matrices in layers: a gradient file, by which "squeezellm" weighs errors. Its values are the
- * mean over samples of the squared derivative of a sample's summed loss, the diagonal of the Fisher
- * information (Kim et al., arXiv 2306.07629). Needs the model in F32 three times. `datasets` do not
- * count. HB_UNSUPPORTED as of hb_trainer_create. */
+ * the matrices, in layers and outside: a gradient file, by which "squeezellm" weighs errors. Its
+ * values are the mean over samples of the squared derivative of a sample's summed loss, the
+ * diagonal of the Fisher information (Kim et al., arXiv 2306.07629). Needs the model in F32 three
+ * times. `datasets` do not count. HB_UNSUPPORTED as of hb_trainer_create. */
 hb_status hb_calibrate_gradients(const hb_source *source, const hb_calibrate_options *options,
                                  const hb_sink *sink, hb_error *error);
 

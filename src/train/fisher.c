@@ -38,7 +38,7 @@ static hb_status begin(fisher *f, const hb_source *source, hb_error *error) {
     return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for gradients");
   for (uint32_t i = 0; i < weights; i++) {
     const hb_tensor *t = hb_gguf_tensor(f->gguf, f->net.model->weights[i].name);
-    if (t && hb_gradients_wants(t, false)) f->of_weight[i] = f->gradients + f->net.start[i];
+    if (t && hb_gradients_wants(t, true)) f->of_weight[i] = f->gradients + f->net.start[i];
   }
   return HB_OK;
 }
@@ -122,6 +122,7 @@ static hb_status measure(fisher *f, const hb_source *source, const hb_sink *sink
                                   .tokens = o->calibration,
                                   .sequences = o->calibration_samples,
                                   .length = o->calibration_length,
+                                  .outer = true,
                                   .context = f,
                                   .sums = sums_of};
   return hb_gradients_write(&options, sink, error);
