@@ -1,5 +1,4 @@
 /* What each operation computes. */
-#include "compress/rounding.h"
 #include "train/node.h"
 
 typedef struct rows_job {
@@ -93,12 +92,8 @@ static void add(hb_graph *g, const hb_node *node, uint32_t thread, uint32_t row)
 }
 
 static void round_input(hb_graph *g, const hb_node *node, uint32_t thread, uint32_t row) {
-  (void)g, (void)thread;
-  const float *x = in_of(node, row);
-  float *out = node->kept.data + row * node->kept.stride;
-  const hb_rounding rounding = {.rounds = true, .how = HB_ACTIVATIONS_BLOCK};
-  memcpy(out, x, node->op->in.width * sizeof *out);
-  hb_round_row(&rounding, out, NULL, node->op->in.width);
+  (void)thread;
+  hb_graph_round(g, node->op, in_of(node, row), node->kept.data + row * node->kept.stride);
 }
 
 /* ---- Products ---- */

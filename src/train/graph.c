@@ -25,17 +25,19 @@ static hb_place new_buffer(layout *l, hb_buffer buffer, bool kept) {
   return l->current[buffer] = new_place(l, l->graph->model->buffer_width[buffer], kept);
 }
 
-static bool rounds(const hb_graph *g, uint32_t weight) {
-  return g->o.round_inputs && g->o.round_inputs[weight];
-}
-
 static void place_product(layout *l, hb_node *node) {
   const hb_op *op = node->op;
   hb_buffer in = op->in.buffer;
   /* Products that write side by side follow the first of them. */
-  if (op->out.column == 0) new_buffer(l, op->out.buffer, false);
-  node->out = l->current[op->out.buffer];
-  if (!rounds(l->graph, op->weight)) return;
+  hb_place *out = &l->current[op->out.buffer];
+  if (op->out.buffer == HB_BUFFER_RAISED) {
+    /* Nothing reads it on the way back. */
+    if (out->stride == 0) new_buffer(l, op->out.buffer, true);
+  } else if (op->out.column == 0) {
+    new_buffer(l, op->out.buffer, false);
+  }
+  node->out = *out;
+  if (!hb_graph_rounds(l->graph, op)) return;
   if (!l->is_rounded[in]) l->rounded[in] = new_place(l, op->in.width, false);
   l->is_rounded[in] = true;
   node->kept = l->rounded[in];
@@ -122,6 +124,8 @@ static void lay_out_rest(layout *l) {
   g->matrix = hb_take(l->kept, used, largest * size);
   g->logits = hb_take(l->kept, used, (uint64_t)HB_LOSS_ROWS * m->h.vocabulary * size);
   g->teacher = hb_take(l->kept, used, (uint64_t)HB_LOSS_ROWS * m->h.vocabulary * size);
+  if (hb_graph_rounds(g, hb_graph_output(g)))
+    g->rounded = hb_take(l->kept, used, (uint64_t)HB_LOSS_ROWS * m->h.width * size);
   g->losses = hb_take(l->kept, used, HB_LOSS_ROWS * size);
   g->entropies = hb_take(l->kept, used, HB_LOSS_ROWS * size);
 }

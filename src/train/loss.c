@@ -10,18 +10,39 @@ typedef struct loss_job {
   uint32_t first; /* row of the block */
 } loss_job;
 
-/* The product behind the hidden states. */
-static const hb_op *output_of(const hb_model *m) {
-  const hb_op *op = m->program + m->hidden_ops;
+const hb_op *hb_graph_output(const hb_graph *g) {
+  const hb_op *op = g->model->program + g->model->hidden_ops;
   while (op->kind != HB_OP_MATMUL) op++;
   return op;
 }
 
-static void find_logits(const hb_graph *g, uint32_t first, uint32_t rows, float *out) {
-  const hb_model *m = g->model;
+typedef struct round_job {
+  const hb_graph *graph;
+  uint32_t first;
+} round_job;
+
+static void round_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
+  const round_job *job = context;
+  const hb_graph *g = job->graph;
+  const hb_place *hidden = &g->states[g->stages];
+  (void)thread;
+  for (uint32_t row = first; row < end; row++)
+    hb_graph_round(g, hb_graph_output(g), hidden->data + (job->first + row) * hidden->stride,
+                   g->rounded + (size_t)row * g->model->h.width);
+}
+
+/* What the output matrix reads, of a block of rows. */
+static hb_place input_at(const hb_graph *g, uint32_t first) {
   hb_place hidden = g->states[g->stages];
-  hb_place in = {hidden.data + first * hidden.stride, hidden.stride};
-  hb_product_forward(g, output_of(m), in, rows, (hb_place){out, m->h.vocabulary});
+  if (hb_graph_rounds(g, hb_graph_output(g))) return (hb_place){g->rounded, g->model->h.width};
+  return (hb_place){hidden.data + first * hidden.stride, hidden.stride};
+}
+
+static void find_logits(const hb_graph *g, uint32_t first, uint32_t rows, float *out) {
+  const hb_op *op = hb_graph_output(g);
+  round_job job = {g, first};
+  if (hb_graph_rounds(g, op)) hb_team_divide(&g->team, rows, 1, round_rows, &job);
+  hb_product_forward(g, op, input_at(g, first), rows, (hb_place){out, g->model->h.vocabulary});
 }
 
 static void lose_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
@@ -38,12 +59,10 @@ static void lose_rows(void *context, uint32_t thread, uint32_t first, uint32_t e
 }
 
 static void differentiate(hb_graph *g, uint32_t first, uint32_t rows, float *const *gradients) {
-  const hb_op *op = output_of(g->model);
-  hb_place hidden = g->states[g->stages], dhidden = g->gradient[HB_BUFFER_HIDDEN];
-  hidden.data += first * hidden.stride;
+  const hb_op *op = hb_graph_output(g);
+  hb_place dlogits = {g->logits, g->model->h.vocabulary}, dhidden = g->gradient[HB_BUFFER_HIDDEN];
   dhidden.data += first * dhidden.stride;
-  hb_product_back(g, op, hidden, (hb_place){g->logits, g->model->h.vocabulary}, rows, dhidden,
-                  gradients[op->weight]);
+  hb_product_back(g, op, input_at(g, first), dlogits, rows, dhidden, gradients[op->weight]);
 }
 
 static void add_up(const loss_job *job, uint32_t rows, hb_loss_sums *out) {

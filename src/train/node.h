@@ -37,8 +37,9 @@ struct hb_graph {
   float *mean, *factor;             /* [rows]: of norms */
   float *matrix;                    /* a matrix that is not F32, decoded */
   float *logits, *teacher;          /* [HB_LOSS_ROWS][vocabulary] */
-  float *losses, *entropies;        /* [HB_LOSS_ROWS] */
-  uint32_t held; /* with recompute: the stage whose nodes hold values, or `stages` */
+  float *rounded;            /* [HB_LOSS_ROWS][width]: hidden states, if the output rounds them */
+  float *losses, *entropies; /* [HB_LOSS_ROWS] */
+  uint32_t held;             /* with recompute: the stage whose nodes hold values, or `stages` */
 };
 
 /* Rows whose logits are in memory at once. */
@@ -56,8 +57,15 @@ uint32_t hb_graph_position(const hb_graph *graph, uint32_t row);
 /* Rotates the heads of a row as a ROPE operation does, or back. */
 void hb_graph_turn(const hb_graph *graph, const hb_op *op, uint32_t row, float *heads, bool back);
 
+/* The MATMUL that leaves the logits. */
+const hb_op *hb_graph_output(const hb_graph *graph);
+
 void hb_node_forward(hb_graph *graph, const hb_node *node);
 void hb_node_backward(hb_graph *graph, const hb_node *node, float *const *gradients);
+
+/* Whether the input of a MATMUL is rounded to int8, and a row of it, out[in.width]. */
+bool hb_graph_rounds(const hb_graph *graph, const hb_op *op);
+void hb_graph_round(const hb_graph *graph, const hb_op *op, const float *x, float *out);
 
 /* A MATMUL of `rows` rows, without what rounds its input. */
 void hb_product_forward(const hb_graph *graph, const hb_op *op, hb_place in, uint32_t rows,

@@ -1,5 +1,6 @@
 /* What operations read besides rows, and products with matrices. */
 #include "base/half.h"
+#include "compress/rounding.h"
 #include "train/node.h"
 
 const float *hb_graph_vector(const hb_graph *g, uint32_t weight) {
@@ -32,12 +33,14 @@ typedef struct decoding {
 static void decode_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
   const decoding *d = context;
   (void)thread;
-  const hb_sparse *sparse = &d->weight->outliers.parts;
+  const hb_weight_outliers *o = &d->weight->outliers;
+  const hb_sparse *sparse = &o->parts;
   uint32_t cols = d->weight->matrix.cols;
   for (uint32_t row = first; row < end; row++) {
     float *out = d->out + (size_t)row * cols;
     hb_unpack_row(&d->weight->matrix, row, out);
-    if (!d->weight->outliers.data) continue;
+    if (!o->data) continue;
+    for (uint32_t i = 0; i < o->column_count; i++) out[o->columns[i]] = 0; /* inputs skip them */
     for (uint32_t i = sparse->start[row]; i < sparse->start[row + 1]; i++)
       out[sparse->column[i]] += hb_f32_of_f16(sparse->value[i]);
   }
@@ -52,6 +55,20 @@ const float *hb_graph_matrix(const hb_graph *g, uint32_t weight) {
 }
 
 /* ---- Products ---- */
+
+bool hb_graph_rounds(const hb_graph *g, const hb_op *op) {
+  return g->o.round_inputs && g->o.round_inputs[op->weight];
+}
+
+void hb_graph_round(const hb_graph *g, const hb_op *op, const float *x, float *out) {
+  const hb_weight *w = &g->model->weights[op->weight];
+  bool in_layer = hb_weight_table[w->kind].per_layer;
+  const hb_rounding rounding = {.rounds = true,
+                                .how = in_layer ? g->model->activations : HB_ACTIVATIONS_BLOCK,
+                                .fixed = w->input_scale};
+  memcpy(out, x, op->in.width * sizeof *out);
+  hb_round_row(&rounding, out, NULL, op->in.width);
+}
 
 typedef struct bias_job {
   const hb_graph *graph;
