@@ -813,7 +813,8 @@ hb_status hb_merge_adapters(const hb_source *source, const hb_merge_options *opt
 #define HB_TRAIN_METHOD_LIST(X)                                                                    \
   X(FULL, "full")     /* every weight, as it is */                                                 \
   X(QAT, "qat")       /* weights through their rounding, and the scales of their blocks */         \
-  X(E2E_QP, "e2e-qp") /* the scales of blocks alone; codes stay */
+  X(E2E_QP, "e2e-qp") /* the scales of blocks alone; codes stay */                                 \
+  X(LORA, "lora")     /* an adapter of a frozen model of any types */
 
 /* Documents: tokens[start[d] .. start[d + 1] - 1] each, with whatever tokens begin and end them. */
 typedef struct hb_corpus {
@@ -831,7 +832,7 @@ typedef struct hb_train_options {
   const hb_source *original; /* the same model before it was quantized: where QAT's weights begin,
                                 and the teacher [none: weights begin as they are; no teacher] */
   hb_corpus text;            /* to learn; must outlive the trainer */
-  uint64_t seed;             /* of its order */
+  uint64_t seed;             /* of its order, and of what begins by chance */
   uint64_t steps;            /* of the whole run */
   uint32_t sequences, length, accumulate; /* a step has accumulate [1] batches of sequences [8] of
                                              length tokens [256, at most the model's context] */
@@ -850,6 +851,16 @@ typedef struct hb_train_options {
   int bf16;           /* products in bf16: faster where the machine can, with bits of its own */
   int recompute;      /* layers run again on the way back: less memory */
   int small_moments;  /* AdamW's moments in 8 bits */
+  const hb_allocator *state_allocator; /* of their one block of memory, which may lie in a mapped
+                                          file [allocator] */
+  /* Of lora (Hu et al., arXiv 2106.09685; on NF4, arXiv 2305.14314). */
+  uint32_t rank;            /* [8] */
+  double alpha;             /* the adapter counts alpha / rank [2 * rank] */
+  const char *matrices;     /* of layers, as "attn_q,attn_v" [all] */
+  const char *adapter_type; /* f32, f16 or bf16 [f32] */
+  const void *adapter;      /* bytes of one to begin with, whose rank, alpha and matrices count
+                               [none: A begins by chance, B with zeros] */
+  size_t adapter_size;
 } hb_train_options;
 
 typedef struct hb_train_report {
@@ -864,8 +875,9 @@ typedef struct hb_train_report {
 typedef struct hb_trainer hb_trainer;
 
 /* Makes a trainer of a model, whose weights are held in F32: the source's, and for QAT those of
- * `original`. Both sources must outlive it. Architectures are llama, qwen2, qwen3 and gpt2.
- * HB_UNSUPPORTED or HB_ARGUMENT names what cannot be. */
+ * `original`; lora holds the model as it is when it runs. Both sources must outlive it.
+ * Architectures are llama, qwen2, qwen3 and gpt2. HB_UNSUPPORTED or HB_ARGUMENT names what cannot
+ * be. */
 hb_status hb_trainer_create(const hb_source *source, const hb_train_options *options,
                             hb_trainer **out, hb_error *error);
 void hb_trainer_destroy(hb_trainer *trainer);
@@ -882,7 +894,8 @@ hb_status hb_trainer_evaluate(hb_trainer *trainer, const hb_corpus *text, double
                               hb_error *error);
 
 /* Writes the model as it is now: the source's file with other weights, of the same types. What was
- * quantized in training has the codes and scales that it was trained with. */
+ * quantized in training has the codes and scales that it was trained with. With lora it writes the
+ * adapter alone, as hb_model_adapt takes it, rounded as it was in training. */
 hb_status hb_trainer_write(hb_trainer *trainer, const hb_sink *sink, hb_error *error);
 
 /* Writes all that a run needs to go on, and goes on from it, in a trainer with the same options and

@@ -19,14 +19,20 @@ static void hash_u64(hb_sha256 *hash, uint64_t value) {
   hb_sha256_update(hash, &value, sizeof value);
 }
 
-static void hash_options(hb_sha256 *hash, const hb_train_options *o) {
-  const double numbers[] = {o->rate,  o->rate_end, o->warmup,      o->scale_rate,
-                            o->beta1, o->beta2,    o->epsilon,     o->decay,
-                            o->clip,  o->teacher,  o->temperature, o->z};
-  const uint64_t counts[] = {o->seed,       o->steps,
-                             o->sequences,  o->length,
-                             o->accumulate, o->round_inputs != 0,
-                             o->bf16 != 0,  o->small_moments != 0};
+static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
+  const hb_train_options *o = &t->o;
+  const double numbers[] = {o->rate,        o->rate_end, o->warmup,    o->scale_rate, o->beta1,
+                            o->beta2,       o->epsilon,  o->decay,     o->clip,       o->teacher,
+                            o->temperature, o->z,        t->lora.alpha};
+  const uint64_t counts[] = {o->seed,
+                             o->steps,
+                             o->sequences,
+                             o->length,
+                             o->accumulate,
+                             o->round_inputs != 0,
+                             o->bf16 != 0,
+                             o->small_moments != 0,
+                             (uint64_t)t->adapter_type};
   hash_text(hash, hb_string_of(o->method));
   hash_text(hash, hb_string_of(o->schedule));
   hb_sha256_update(hash, numbers, sizeof numbers);
@@ -39,7 +45,7 @@ static void describe_run(const hb_trainer *t, char out[65]) {
   uint8_t digest[HB_SHA256_BYTES];
   hb_sha256 hash;
   hb_sha256_init(&hash);
-  hash_options(&hash, &t->o);
+  hash_options(&hash, t);
   for (uint32_t i = 0; i < t->parameter_count; i++) {
     hash_text(&hash, t->parameters[i].name);
     hash_u64(&hash, t->parameters[i].count);

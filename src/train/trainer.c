@@ -1,7 +1,7 @@
 #include "train/trainer.h"
 
 static hb_status check_text(const hb_trainer *t, const hb_corpus *text, hb_error *error) {
-  uint32_t vocabulary = t->net.model->h.vocabulary;
+  uint32_t vocabulary = t->model->h.vocabulary;
   if (!text->tokens || !text->start || text->documents == 0)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "there is no text to train with");
   for (uint32_t d = 0; d < text->documents; d++)
@@ -58,13 +58,16 @@ void hb_train_take(const hb_trainer *t, hb_packer *packer, uint64_t number) {
 }
 
 void hb_train_project(hb_trainer *t) {
-  for (uint32_t i = 0; i < t->net.model->weight_count; i++)
+  if (t->method == HB_TRAIN_LORA) hb_lora_project(&t->lora);
+  for (uint32_t i = 0; i < t->model->weight_count; i++)
     if (t->quantizers[i].coder)
       hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
 }
 
-static void derive_quantizers(hb_trainer *t) {
-  for (uint32_t i = 0; i < t->net.model->weight_count; i++)
+/* From the gradients of the model's weights those of what they are made of. */
+static void derive_parameters(hb_trainer *t) {
+  if (t->method == HB_TRAIN_LORA) hb_lora_back(&t->lora, t->gradients);
+  for (uint32_t i = 0; i < t->model->weight_count; i++)
     if (t->quantizers[i].coder) hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
 }
 
@@ -93,9 +96,9 @@ hb_status hb_trainer_step(hb_trainer *t, hb_train_report *out, hb_error *error) 
   if (t->step >= t->o.steps)
     return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the run has had all its %u steps", t->o.steps);
   hb_train_project(t);
-  memset(t->gradients, 0, t->net.count * sizeof *t->gradients);
+  memset(t->gradients, 0, t->gradient_count * sizeof *t->gradients);
   for (uint32_t i = 0; i < t->o.accumulate; i++) run_batch(t, t->step * t->o.accumulate + i, &sums);
-  derive_quantizers(t);
+  derive_parameters(t);
   double scored = sums.scored > 0 ? (double)sums.scored : 1;
   float rate = hb_schedule_rate(&t->schedule, t->step);
   HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(1 / scored), &norm, error));

@@ -2,7 +2,9 @@
 #ifndef HB_TRAIN_TRAINER_H
 #define HB_TRAIN_TRAINER_H
 
+#include "train/frozen.h"
 #include "train/graph.h"
+#include "train/lora.h"
 #include "train/net.h"
 #include "train/optimizer.h"
 #include "train/packer.h"
@@ -28,13 +30,18 @@ struct hb_trainer {
   hb_train_method method;
   const hb_source *source;
   hb_team team;
+  const hb_model *model; /* that is trained: of `net`, or with the adapter */
   hb_net net;
+  hb_model *frozen; /* that an adapter is trained on */
+  hb_lora lora;
+  hb_type adapter_type;
   hb_net original; /* of the teacher; empty without one */
   hb_graph *graph, *teacher;
 
   hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
   bool *rounds;             /* [weights]: inputs are rounded to int8 */
-  float *gradients;         /* as net.values */
+  float *gradients;         /* as net.values, or lora.values */
+  uint64_t gradient_count;
   float **of_weight;        /* [weights], NULL: frozen */
   hb_parameter *parameters; /* what the optimizer changes */
   uint32_t parameter_count;
@@ -46,12 +53,18 @@ struct hb_trainer {
   uint64_t step, tokens;
 };
 
-/* setup.c: fills in what was left open and checks it; gives a trainer all but its text. */
+/* options.c: fills in what was left open and checks it. */
 hb_status hb_train_check(hb_trainer *trainer, const hb_train_options *options, hb_error *error);
+
+/* trained.c: the model, what is beside it, and the original; the optimizer of what is trained. */
+hb_status hb_train_load(hb_trainer *trainer, hb_error *error);
+hb_status hb_train_begin_optimizer(hb_trainer *trainer, hb_error *error);
+
+/* setup.c: gives a trainer all but its text. */
 hb_status hb_train_set_up(hb_trainer *trainer, hb_error *error);
 void hb_train_take_down(hb_trainer *trainer);
 
-/* Brings the values of quantized weights up to date. */
+/* Brings the values of quantized weights, or those of the adapter, up to date. */
 void hb_train_project(hb_trainer *trainer);
 
 /* The rows of sequences `number` .. of a packer. */

@@ -1,4 +1,4 @@
-/* The model that a run leaves, as a file. */
+/* The model or the adapter that a run leaves, as a file. */
 #include "compress/describe.h"
 #include "gguf/write.h"
 #include "quant/quant.h"
@@ -82,6 +82,7 @@ static hb_status write_tensors(const hb_trainer *t, hb_gguf_writer *writer, uint
 
 hb_status hb_trainer_write(hb_trainer *t, const hb_sink *sink, hb_error *error) {
   hb_gguf_writer *writer = NULL;
+  if (t->method == HB_TRAIN_LORA) return hb_lora_write(&t->lora, sink, error);
   uint8_t *piece = hb_allocate(t->allocator, HB_VALUES_PIECE);
   if (!piece) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory to write a model");
   hb_train_project(t);

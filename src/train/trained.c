@@ -1,0 +1,212 @@
+/* What is trained: the model, its quantizers or its adapter, and the optimizer of their values. */
+#include "train/trainer.h"
+#include "compress/describe.h"
+#include "quant/quant.h"
+
+static hb_status out_of_memory(hb_error *error) {
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for training");
+}
+
+/* ---- Quantizers ---- */
+
+/* A quantizer for a matrix whose type has one. `original`: its weights before, or NULL. */
+static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *original,
+                                 hb_error *error) {
+  const hb_weight *w = &t->net.model->weights[weight];
+  const hb_tensor *tensor = hb_gguf_tensor(t->source->gguf, w->name);
+  const hb_coder *coder = hb_coder_of(tensor->type);
+  if (hb_weight_is_vector(w) || !coder) return HB_OK;
+  t->rounds[weight] = t->o.round_inputs;
+  const float *values = NULL;
+  if (t->method == HB_TRAIN_QAT) values = hb_net_values(original ? original : &t->net, weight);
+  uint8_t *blocks = hb_allocate(t->allocator, tensor->bytes);
+  if (!blocks) return out_of_memory(error);
+  uint64_t at = hb_gguf_shard_data_start(t->source->gguf, tensor->shard) + tensor->offset;
+  hb_status status =
+      t->source->read(t->source->context, tensor->shard, at, blocks, (size_t)tensor->bytes, error);
+  if (status == HB_OK)
+    status = hb_quantizer_begin(&t->quantizers[weight], t->allocator, coder, (uint32_t)w->rows,
+                                (uint32_t)w->cols, blocks, values, error);
+  hb_release(t->allocator, blocks, tensor->bytes);
+  return status;
+}
+
+static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_error *error) {
+  bool any = false;
+  for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
+    if (!t->net.model->weights[i].present) continue;
+    HB_TRY(begin_quantizer(t, i, original, error));
+    any = any || t->quantizers[i].coder;
+  }
+  if (!any)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                   "%s trains quantized matrices, and this model has none", t->o.method);
+  return HB_OK;
+}
+
+/* Weights that are trained as they are have to be written as they are. */
+static hb_status check_floats(const hb_trainer *t, hb_error *error) {
+  for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
+    const hb_weight *w = &t->net.model->weights[i];
+    if (!w->present || t->quantizers[i].coder) continue;
+    hb_type type = hb_gguf_tensor(t->source->gguf, w->name)->type;
+    if (hb_traits(type)->block_values > 1)
+      return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
+                     "%s is %s: what is quantized is trained by qat or e2e-qp", w->name,
+                     hb_type_name(type));
+  }
+  return HB_OK;
+}
+
+/* ---- The models ---- */
+
+static hb_status check_original(const hb_trainer *t, const hb_model *b, hb_error *error) {
+  const hb_model *a = t->model;
+  for (uint32_t i = 0; i < a->own_weights; i++)
+    if (a->own_weights != b->own_weights || a->weights[i].present != b->weights[i].present ||
+        a->weights[i].rows != b->weights[i].rows || a->weights[i].cols != b->weights[i].cols)
+      return hb_fail(error, HB_MODEL, HB_NO_OFFSET,
+                     "the original is another model: %s differs in size", a->weights[i].name);
+  return HB_OK;
+}
+
+/* The original, for as long as it is needed: with a teacher to the end. */
+static hb_status take_original(hb_trainer *t, bool quantizes, hb_error *error) {
+  hb_net original = {0};
+  if (!t->o.original) return quantizes ? begin_quantizers(t, NULL, error) : HB_OK;
+  hb_status status = hb_net_load(&original, t->allocator, t->o.isa, t->o.original, error);
+  if (status == HB_OK) status = check_original(t, original.model, error);
+  if (status == HB_OK && quantizes) status = begin_quantizers(t, &original, error);
+  if (status == HB_OK && t->o.teacher > 0)
+    t->original = original;
+  else
+    hb_net_end(&original);
+  return status;
+}
+
+/* As the frozen matrices are when they run; their sparse values multiply inputs that stay. */
+static hb_status round_frozen(hb_trainer *t, hb_error *error) {
+  for (uint32_t i = 0; i < t->model->own_weights; i++) {
+    const hb_weight *w = &t->model->weights[i];
+    if (w->outliers.bytes > 0)
+      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                     "%s has outliers: its inputs cannot be rounded in training", w->name);
+    t->rounds[i] = !w->vector && hb_type_wants_int8(w->matrix.type);
+  }
+  return HB_OK;
+}
+
+static hb_status load_frozen(hb_trainer *t, hb_error *error) {
+  const hb_load_options load = {
+      .allocator = t->allocator, .parallel = t->o.parallel, .isa = t->o.isa};
+  const hb_lora_options lora = {.rank = t->o.rank,
+                                .alpha = t->o.alpha,
+                                .type = t->adapter_type,
+                                .matrices = t->o.matrices,
+                                .seed = t->o.seed,
+                                .adapter = t->o.adapter,
+                                .adapter_size = t->o.adapter_size};
+  HB_TRY(hb_frozen_load(&load, t->source, &t->frozen, error));
+  t->model = t->frozen;
+  return hb_lora_begin(&t->lora, t->allocator, t->frozen, &lora, error);
+}
+
+static hb_status load_net(hb_trainer *t, hb_error *error) {
+  HB_TRY(hb_net_load(&t->net, t->allocator, t->o.isa, t->source, error));
+  t->model = t->net.model;
+  return HB_OK;
+}
+
+hb_status hb_train_load(hb_trainer *t, hb_error *error) {
+  bool adapts = t->method == HB_TRAIN_LORA;
+  HB_TRY(adapts ? load_frozen(t, error) : load_net(t, error));
+  uint32_t weights = t->model->weight_count;
+  t->quantizers = hb_allocate_zero(t->allocator, weights * sizeof *t->quantizers);
+  t->rounds = hb_allocate_zero(t->allocator, weights * sizeof *t->rounds);
+  if (!t->quantizers || !t->rounds) return out_of_memory(error);
+  HB_TRY(take_original(t, !adapts && t->method != HB_TRAIN_FULL, error));
+  if (!adapts) return check_floats(t, error);
+  return t->o.round_inputs ? round_frozen(t, error) : HB_OK;
+}
+
+/* ---- What the optimizer changes ---- */
+
+static bool is_trained(const hb_trainer *t, uint32_t weight) {
+  const hb_weight *w = &t->net.model->weights[weight];
+  if (!w->present || t->quantizers[weight].coder) return w->present;
+  switch (w->kind) {
+  case HB_WEIGHT_ROPE_FREQS:
+  case HB_WEIGHT_ROPE_LONG:
+  case HB_WEIGHT_ROPE_SHORT: return false;
+  default: return true;
+  }
+}
+
+static void add_parameter(hb_trainer *t, hb_parameter p) {
+  if (p.count > 0) t->parameters[t->parameter_count++] = p;
+}
+
+static void add_parameters_of(hb_trainer *t, uint32_t weight) {
+  const hb_weight *w = &t->net.model->weights[weight];
+  const hb_quantizer *q = &t->quantizers[weight];
+  hb_parameter p = {.name = hb_string_of(w->name),
+                    .value = q->coder ? q->weights : hb_net_values(&t->net, weight),
+                    .gradient = t->of_weight[weight],
+                    .count = hb_net_count(&t->net, weight),
+                    .rate = 1,
+                    .decay = hb_weight_is_vector(w) ? 0 : 1};
+  if (p.value) add_parameter(t, p);
+  if (!q->coder) return;
+  add_parameter(t, (hb_parameter){.name = hb_string_of(w->name),
+                                  .value = q->parameters,
+                                  .gradient = q->parameter_gradients,
+                                  .count = q->parameter_count,
+                                  .rate = (float)(t->o.scale_rate / t->o.rate)});
+}
+
+static void add_weights(hb_trainer *t) {
+  for (uint32_t i = 0; i < t->model->weight_count; i++) {
+    if (!is_trained(t, i)) continue;
+    t->of_weight[i] = t->gradients + t->net.start[i];
+    add_parameters_of(t, i);
+  }
+}
+
+static void add_adapter(hb_trainer *t) {
+  for (uint32_t i = 0; i < t->lora.part_count; i++) {
+    const hb_lora_part *p = &t->lora.parts[i];
+    t->of_weight[p->weight] = t->gradients + p->start;
+    add_parameter(t, (hb_parameter){.name = hb_string_of(t->model->weights[p->weight].name),
+                                    .value = t->lora.values + p->start,
+                                    .gradient = t->gradients + p->start,
+                                    .count = hb_lora_count(p),
+                                    .rate = 1,
+                                    .decay = 1});
+  }
+}
+
+hb_status hb_train_begin_optimizer(hb_trainer *t, hb_error *error) {
+  uint32_t weights = t->model->weight_count;
+  bool adapts = t->method == HB_TRAIN_LORA;
+  t->gradient_count = adapts ? t->lora.count : t->net.count;
+  t->gradients = hb_allocate_zero(t->allocator, t->gradient_count * sizeof *t->gradients);
+  t->of_weight = hb_allocate_zero(t->allocator, weights * sizeof *t->of_weight);
+  t->parameters = hb_allocate_zero(t->allocator, 2 * weights * sizeof *t->parameters);
+  if (!t->gradients || !t->of_weight || !t->parameters) return out_of_memory(error);
+  if (adapts)
+    add_adapter(t);
+  else
+    add_weights(t);
+  hb_optimizer_options options = {
+      .kernels = t->team.kernels,
+      .beta1 = (float)t->o.beta1,
+      .beta2 = (float)t->o.beta2,
+      .epsilon = (float)t->o.epsilon,
+      .decay = (float)t->o.decay,
+      .max_norm = t->o.clip > 0 ? (float)t->o.clip : 0,
+      .moments = t->o.small_moments ? HB_MOMENTS_8_BIT : HB_MOMENTS_F32,
+      .allocator = t->allocator,
+      .state_allocator = t->o.state_allocator,
+  };
+  return hb_optimizer_create(&options, t->parameters, t->parameter_count, &t->optimizer, error);
+}
