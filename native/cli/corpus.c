@@ -58,30 +58,67 @@ static bool add_document(void *context, hb_string text) {
   return true;
 }
 
-static bool is_line_end(char c) {
-  return c == '\n' || c == '\r';
+/* ---- Plain text ---- */
+
+#define SEPARATOR "<|endoftext|>"
+
+static bool is_blank(char c) {
+  return c == '\n' || c == ' ' || c == '\t';
 }
 
-/* Cuts at three ends of lines and more. */
-static bool add_plain(reading *r, const cli_text *text) {
-  size_t first = 0, at = 0;
-  while (at < text->length) {
-    size_t lines = 0, gap = at;
-    while (gap < text->length && is_line_end(text->data[gap])) lines += text->data[gap++] == '\n';
-    if (lines >= 3) {
-      if (!add_document(r, (hb_string){text->data + first, at - first})) return false;
-      first = gap;
-    }
-    at = gap > at ? gap : at + 1;
+/* A document without the empty lines around it. */
+static bool add_piece(reading *r, const char *text, size_t length) {
+  size_t blank = 0;
+  while (blank < length && is_blank(text[blank])) blank++;
+  if (blank == length) return true;
+  while (text[length - 1] == '\n') length--;
+  size_t first = 0;
+  for (size_t i = 0; i < blank; i++)
+    if (text[i] == '\n') first = i + 1;
+  return add_document(r, (hb_string){text + first, length - first});
+}
+
+/* Ends of lines as they are elsewhere, not as in Windows; and no mark of the order of bytes. */
+static void clean(cli_text *text) {
+  size_t from = text->length >= 3 && memcmp(text->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0, to = 0;
+  for (; from < text->length; from++)
+    if (text->data[from] != '\r' || text->data[from + 1] != '\n')
+      text->data[to++] = text->data[from];
+  text->length = to;
+  text->data[to] = 0;
+}
+
+/* The next place in text[at .. length - 1] that is `mark`, or length. */
+static size_t find(const cli_text *text, size_t at, const char *mark) {
+  size_t size = strlen(mark);
+  for (; at + size <= text->length; at++) {
+    const char *found = memchr(text->data + at, mark[0], text->length - size + 1 - at);
+    if (!found) break;
+    at = (size_t)(found - text->data);
+    if (memcmp(found, mark, size) == 0) return at;
   }
-  return add_document(r, (hb_string){text->data + first, text->length - first});
+  return text->length;
+}
+
+/* Cuts at <|endoftext|>; where a file has none, at two empty lines. */
+static bool add_plain(reading *r, cli_text *text) {
+  clean(text);
+  const char *mark = find(text, 0, SEPARATOR) < text->length ? SEPARATOR : "\n\n\n";
+  for (size_t at = 0; at < text->length;) {
+    size_t end = find(text, at, mark);
+    if (!add_piece(r, text->data + at, end - at)) return false;
+    at = end + strlen(mark);
+  }
+  return true;
 }
 
 static bool add_file(reading *r, const char *path) {
   cli_text text;
+  uint32_t before = r->corpus->text.documents;
   if (!cli_read_file(path, &text)) return false;
   bool ok = cli_is_jsonl(path) ? cli_jsonl_each(path, &text, add_document, r) : add_plain(r, &text);
   free(text.data);
+  if (ok && r->corpus->text.documents == before) cli_warn("%s has no text", path);
   return ok;
 }
 
@@ -101,7 +138,7 @@ bool cli_corpus_read(const hb_source *source, const cli_list *files, cli_corpus 
   out->text.tokens = r.tokens;
   out->text.start = r.start;
   if (ok && out->text.documents == 0) {
-    cli_fail("%s has no text", files->texts[0]);
+    cli_fail("there is no text");
     ok = false;
   }
   if (!ok) cli_corpus_free(out);

@@ -9,9 +9,10 @@ typedef struct cli_corpus {
   size_t capacity, document_capacity;
 } cli_corpus;
 
-/* Reads the files: of JSON Lines each line is a document, other text is cut where two or more lines
- * are empty. Each gets the tokens that begin and end a text, as far as the model has them. On
- * failure says so, leaves nothing and returns false. */
+/* Reads the files: of JSON Lines each line is a document; other text is cut at <|endoftext|>, and
+ * where a file has none of these, at two or more empty lines. Each document gets the tokens that
+ * begin and end a text, as far as the model has them. On failure says so, leaves nothing and
+ * returns false. */
 bool cli_corpus_read(const hb_source *source, const cli_list *files, cli_corpus *out);
 void cli_corpus_free(cli_corpus *corpus);
 

@@ -130,11 +130,11 @@ typedef struct cli_list {
     "list the operations of a forward pass")                                                       \
   X(INIT, 0, "init", "MODEL", TEXT, model, 0, 0, NULL, "the model to begin with")                  \
   X(DATA, 0, "data", "FILE", LIST, data, 0, 0, NULL,                                               \
-    "text to learn, plain (documents end with two empty lines) or .jsonl; may be repeated")        \
+    "text to learn, plain or .jsonl; may be repeated")                                             \
   X(VALIDATION, 0, "validation", "FILE", LIST, validation, 0, 0, NULL,                             \
     "text to measure on, now and then")                                                            \
   X(OUT_FOLDER, 0, "out", "DIR", TEXT, output, 0, 0, NULL,                                         \
-    "the folder for model.gguf, checkpoint.gguf and log.jsonl")                                    \
+    "a folder for model.gguf, checkpoint.gguf, log.jsonl and training.html")                       \
   X(STEPS, 0, "steps", "N", U32, steps, 1, UINT32_MAX, NULL, "steps of the whole run")             \
   X(TRAIN_METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL, "what is trained: qat or e2e-qp")    \
   X(ORIGINAL, 0, "original", "MODEL", TEXT, original, 0, 0, NULL,                                  \
@@ -165,8 +165,9 @@ typedef struct cli_list {
   X(SMALL_MOMENTS, 0, "small-moments", NULL, FLAG, small_moments, 0, 0, NULL,                      \
     "keep the optimizer's moments in 8 bits")                                                      \
   X(SAVE_EVERY, 0, "save-every", "N", U32, save_every, 1, UINT32_MAX, "200",                       \
-    "steps between checkpoints and measurements")                                                  \
-  X(TRAIN_RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL, "go on from DIR/checkpoint.gguf")   \
+    "steps between checkpoints, each with a measurement")                                          \
+  X(TRAIN_RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                     \
+    "go on with DIR/checkpoint.gguf, which a run with the same arguments left")                    \
   X(ORDER_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "of the order of the text")      \
   X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
     "threads (default: one a processor)")                                                          \

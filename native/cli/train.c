@@ -2,8 +2,11 @@
 #include "commands.h"
 #include "common.h"
 #include "corpus.h"
+#include "report/curve.h"
+#include "run_folder.h"
+#include "run_log.h"
+#include "step_line.h"
 #include "terminal.h"
-#include "host/host.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,59 +15,37 @@
 
 typedef struct training {
   const cli_options *options;
+  const char *model, *method;
   hb_source source, original;
   cli_corpus text, validation;
   hb_threads *threads;
   hb_trainer *trainer;
-  FILE *log;
-  double began, said; /* hb_clock() */
-  uint64_t first;     /* step of this process */
+  run_folder folder;
+  run_log log;
+  step_line line;
+  double seconds; /* of training in this process */
+  uint64_t first; /* step that it begins behind */
 } training;
 
-static hb_status write_bytes(void *output, const void *bytes, size_t count, hb_error *error) {
-  return hb_output_write(output, bytes, count, error);
+/* ---- Files of the run ---- */
+
+static hb_status write_checkpoint(void *context, const hb_sink *sink, hb_error *error) {
+  return hb_trainer_save(context, sink, error);
 }
 
-/* Writes DIR/name by `write`, which a reader finds whole or not at all. */
-static bool write_file(training *t, const char *name,
-                       hb_status (*write)(hb_trainer *, const hb_sink *, hb_error *)) {
-  char path[1024];
-  hb_output *output;
-  hb_error error;
-  snprintf(path, sizeof path, "%s/%s", t->options->output, name);
-  if (hb_output_create(path, &output, &error) != HB_OK) {
-    cli_fail_error(&error);
-    return false;
-  }
-  hb_sink sink = {output, write_bytes};
-  hb_status status = write(t->trainer, &sink, &error);
-  if (status == HB_OK) status = hb_output_commit(output, &error);
-  hb_output_destroy(output);
-  if (status != HB_OK) cli_fail_error(&error);
-  return status == HB_OK;
+static hb_status write_model(void *context, const hb_sink *sink, hb_error *error) {
+  return hb_trainer_write(context, sink, error);
 }
 
-/* ---- Progress ---- */
-
-static void say(training *t, const hb_train_report *r) {
-  double now = hb_clock(), passed = now - t->began;
-  uint64_t done = r->step - t->first, left = t->options->steps - r->step;
-  double tokens = (double)r->tokens / (double)r->step * (double)done;
-  bool last = left == 0;
-  if (!last && now - t->said < 2) return;
-  t->said = now;
-  printf("step %" PRIu64 "/%" PRIu32 "  loss %.4f  entropy %.4f  norm %.3f  rate %.2e  %.0f "
-         "tokens/s  %.0f s left\n",
-         r->step, t->options->steps, r->loss, r->entropy, r->norm, r->rate, tokens / passed,
-         passed / (double)done * (double)left);
-  fflush(stdout);
-}
-
-static void log_step(training *t, const hb_train_report *r) {
-  fprintf(t->log,
-          "{\"step\":%" PRIu64 ",\"tokens\":%" PRIu64
-          ",\"loss\":%.7g,\"entropy\":%.7g,\"norm\":%.5g,\"rate\":%.6g}\n",
-          r->step, r->tokens, r->loss, r->entropy, r->norm, r->rate);
+static bool draw(const training *t) {
+  curve curve;
+  char *path = run_folder_file(&t->folder, "log.jsonl");
+  bool ok = path && curve_read(path, &curve);
+  free(path);
+  if (!ok) return false;
+  ok = run_folder_write(&t->folder, "training.html", curve_write, &curve);
+  curve_close(&curve);
+  return ok;
 }
 
 static bool measure(training *t, uint64_t step) {
@@ -75,64 +56,141 @@ static bool measure(training *t, uint64_t step) {
     cli_fail_error(&error);
     return false;
   }
+  step_line_end(&t->line);
   printf("step %" PRIu64 "  validation %.5f\n", step, entropy);
-  fprintf(t->log, "{\"step\":%" PRIu64 ",\"validation\":%.7g}\n", step, entropy);
   fflush(stdout);
+  run_log_validation(&t->log, step, entropy);
   return true;
+}
+
+/* The log is on the disk before the checkpoint, which a run that is resumed cuts it back to. */
+static bool save(training *t, uint64_t step) {
+  return measure(t, step) && run_log_flush(&t->log) &&
+         run_folder_write(&t->folder, "checkpoint.gguf", write_checkpoint, t->trainer) && draw(t);
 }
 
 /* ---- The run ---- */
 
-static bool save(training *t, uint64_t step) {
-  fflush(t->log);
-  return measure(t, step) && write_file(t, "checkpoint.gguf", hb_trainer_save);
-}
-
-static int run(training *t) {
-  hb_train_report r = {.step = t->first};
+static bool step(training *t, hb_train_report *r) {
   hb_error error;
-  t->began = t->said = hb_clock();
-  if (t->first == 0 && !measure(t, 0)) return CLI_FAILED;
-  while (r.step < t->options->steps) {
-    if (hb_trainer_step(t->trainer, &r, &error) != HB_OK) return cli_fail_error(&error);
-    log_step(t, &r);
-    say(t, &r);
-    bool stops = interrupted();
-    if ((r.step % t->options->save_every == 0 || r.step == t->options->steps || stops) &&
-        !save(t, r.step))
-      return CLI_FAILED;
-    if (stops) {
-      printf("stopped after step %" PRIu64 "; --resume goes on\n", r.step);
-      return CLI_FAILED;
-    }
-  }
-  if (!write_file(t, "model.gguf", hb_trainer_write)) return CLI_FAILED;
-  printf("%s/model.gguf written\n", t->options->output);
-  return CLI_OK;
-}
-
-static bool restore(training *t) {
-  char path[1024];
-  hb_source saved;
-  hb_error error;
-  if (!t->options->resume) return true;
-  snprintf(path, sizeof path, "%s/checkpoint.gguf", t->options->output);
-  if (hb_source_open(path, &saved, &error) != HB_OK) {
+  double began = hb_clock();
+  if (hb_trainer_step(t->trainer, r, &error) != HB_OK) {
+    step_line_end(&t->line);
     cli_fail_error(&error);
     return false;
   }
-  hb_status status = hb_trainer_restore(t->trainer, &saved, &error);
-  hb_source_close(&saved);
-  if (status != HB_OK) cli_fail_error(&error);
+  t->seconds += hb_clock() - began;
+  double done = (double)(r->step - t->first), left = (double)(t->options->steps - r->step);
+  double tokens = (double)r->tokens / (double)r->step * done;
+  run_log_step(&t->log, r, t->log.seconds + t->seconds);
+  step_line_show(&t->line, r, tokens / t->seconds, t->seconds / done * left);
+  return true;
+}
+
+static int stop(training *t, uint64_t at) {
+  step_line_end(&t->line);
+  printf("stopped after step %" PRIu64 "; --resume goes on\n", at);
+  return CLI_FAILED;
+}
+
+static int finish(training *t) {
+  char time[24];
+  step_line_end(&t->line);
+  if (!run_folder_write_model(&t->folder, write_model, t->trainer)) return CLI_FAILED;
+  printf("%s/model.gguf written, after %s of training\n", t->options->output,
+         step_line_time(t->log.seconds + t->seconds, time));
+  return CLI_OK;
+}
+
+static int run(training *t) {
+  const cli_options *o = t->options;
+  hb_train_report r = {.step = t->first};
+  step_line_begin(&t->line, o->steps, o->teacher > 0);
+  if (t->first == 0 && !measure(t, 0)) return CLI_FAILED;
+  while (r.step < o->steps) {
+    if (!step(t, &r)) return CLI_FAILED;
+    bool stops = interrupted();
+    if ((r.step % o->save_every == 0 || r.step == o->steps || stops) && !save(t, r.step))
+      return CLI_FAILED;
+    if (stops && r.step < o->steps) return stop(t, r.step);
+  }
+  return finish(t);
+}
+
+/* ---- Beginning ---- */
+
+static bool restore(training *t) {
+  hb_source saved;
+  hb_error error;
+  if (!t->folder.has_checkpoint) {
+    if (t->options->resume) printf("%s has no checkpoint: begins anew\n", t->options->output);
+    return true;
+  }
+  char *path = run_folder_file(&t->folder, "checkpoint.gguf");
+  if (!path) return false;
+  hb_status status = hb_source_open(path, &saved, &error);
+  free(path);
+  if (status == HB_OK) {
+    status = hb_trainer_restore(t->trainer, &saved, &error);
+    hb_source_close(&saved);
+  }
+  if (status != HB_OK) {
+    cli_fail_error(&error);
+    return false;
+  }
   t->first = hb_trainer_steps(t->trainer);
-  return status == HB_OK;
+  printf("goes on after step %" PRIu64 "\n", t->first);
+  fflush(stdout);
+  return true;
+}
+
+static void add_list(json_text *out, const char *name, const cli_list *list) {
+  json_key(out, name);
+  json_open(out, '[');
+  for (uint32_t i = 0; i < list->count; i++) json_string(out, hb_string_of(list->texts[i]));
+  json_end(out, ']');
+}
+
+/* The first line of the log. */
+static bool describe(const training *t, const hb_train_options *o, json_text *out) {
+  const hb_corpus *text = &t->text.text;
+  json_open(out, '{');
+  json_key(out, "run");
+  json_open(out, '{');
+  json_member_string(out, "model", t->model);
+  json_member_string(out, "method", o->method);
+  if (t->options->original) json_member_string(out, "original", t->options->original);
+  add_list(out, "data", &t->options->data);
+  json_member_count(out, "documents", text->documents);
+  json_member_count(out, "text_tokens", text->start[text->documents]);
+  json_member_count(out, "steps", o->steps);
+  json_member_count(out, "sequences", (uint64_t)o->sequences * o->accumulate);
+  json_member_number(out, "rate", o->rate);
+  json_member_string(out, "schedule", o->schedule);
+  json_member_number(out, "teacher", o->teacher);
+  json_member_count(out, "seed", o->seed);
+  json_member_string(out, "isa", hb_isa_name(o->isa));
+  json_key(out, "bf16");
+  json_bool(out, o->bf16 != 0);
+  json_member_string(out, "version", hb_version());
+  json_end(out, '}');
+  json_end(out, '}');
+  if (out->failed) cli_fail("no memory for the log");
+  return !out->failed;
+}
+
+static bool open_log(training *t, const hb_train_options *options) {
+  json_text about = {0};
+  bool ok = describe(t, options, &about) && run_log_open(&t->folder, t->first, &about, &t->log);
+  json_close(&about);
+  return ok;
 }
 
 static hb_train_options options_of(const training *t, const char *method) {
   const cli_options *o = t->options;
   return (hb_train_options){.allocator = hb_host_allocator(),
                             .parallel = hb_threads_parallel(t->threads),
-                            .isa = cli_given(o, OPTION_ISA) ? o->isa : hb_isa_best(),
+                            .isa = o->isa,
                             .method = method,
                             .original = o->original ? &t->original : NULL,
                             .text = t->text.text,
@@ -156,48 +214,81 @@ static hb_train_options options_of(const training *t, const char *method) {
                             .small_moments = o->small_moments};
 }
 
-static int with_trainer(training *t, const char *method) {
+static int with_trainer(training *t) {
   hb_error error;
-  char path[1024];
-  hb_train_options options = options_of(t, method);
+  hb_train_options options = options_of(t, t->method);
   if (hb_trainer_create(&t->source, &options, &t->trainer, &error) != HB_OK)
     return cli_fail_error(&error);
-  if (!restore(t)) return CLI_FAILED;
-  snprintf(path, sizeof path, "%s/log.jsonl", t->options->output);
-  t->log = fopen(path, t->first > 0 ? "a" : "w");
-  if (!t->log) return cli_fail("%s cannot be written", path);
+  if (!restore(t) || !open_log(t, &options)) return CLI_FAILED;
   interrupt_catch();
   int code = run(t);
-  fclose(t->log);
+  run_log_close(&t->log);
   return code;
 }
 
-static int with_text(training *t, const char *method) {
-  hb_error error;
+static bool read_texts(training *t) {
   const cli_options *o = t->options;
-  if (!cli_corpus_read(&t->source, &o->data, &t->text)) return CLI_FAILED;
+  if (!cli_corpus_read(&t->source, &o->data, &t->text)) return false;
   if (o->validation.count > 0 && !cli_corpus_read(&t->source, &o->validation, &t->validation))
-    return CLI_FAILED;
+    return false;
   printf("%" PRIu32 " documents, %" PRIu64 " tokens\n", t->text.text.documents,
          t->text.text.start[t->text.text.documents]);
-  if (!hb_host_make_folder(o->output)) return cli_fail("%s cannot be made a folder", o->output);
-  if (hb_threads_create(o->threads, &t->threads, &error) != HB_OK) return cli_fail_error(&error);
-  return with_trainer(t, method);
+  fflush(stdout);
+  return true;
+}
+
+static int with_sources(training *t) {
+  hb_error error;
+  char *model = run_folder_file(&t->folder, "model.gguf");
+  bool own = model && (hb_source_includes(&t->source, model) ||
+                       (t->options->original && hb_source_includes(&t->original, model)));
+  free(model);
+  if (own) return cli_fail("%s/model.gguf is an input", t->options->output);
+  if (!read_texts(t)) return CLI_FAILED;
+  if (hb_threads_create(t->options->threads, &t->threads, &error) != HB_OK)
+    return cli_fail_error(&error);
+  return with_trainer(t);
+}
+
+static int open_sources(training *t) {
+  hb_error error;
+  if (hb_source_open(t->model, &t->source, &error) != HB_OK) return cli_fail_error(&error);
+  if (!t->options->original) return with_sources(t);
+  if (hb_source_open(t->options->original, &t->original, &error) != HB_OK)
+    return cli_fail_error(&error);
+  int code = with_sources(t);
+  hb_source_close(&t->original);
+  return code;
+}
+
+/* Options that say nothing together. */
+static const char *find_contradiction(const cli_options *o, const char *method) {
+  bool taught = o->teacher > 0;
+  if (taught && !o->original) return "--teacher needs --original, the model that teaches";
+  if (!taught && cli_given(o, OPTION_TRAIN_TEMPERATURE))
+    return "--temperature is the teacher's: it needs --teacher";
+  if (!taught && o->original && strcmp(method, "qat") != 0)
+    return "--original has no use here without --teacher";
+  return NULL;
 }
 
 static int train_model(const cli_options *options, const char *model, const char *method) {
-  training t = {.options = options};
-  hb_error error;
-  if (hb_source_open(model, &t.source, &error) != HB_OK ||
-      (options->original && hb_source_open(options->original, &t.original, &error) != HB_OK))
-    return cli_fail_error(&error);
-  int code = with_text(&t, method);
+  training t = {.options = options, .model = model, .method = method};
+  const char *wrong = find_contradiction(options, method);
+  if (wrong) {
+    cli_fail("%s", wrong);
+    return CLI_USAGE;
+  }
+  if (!hb_isa_available(options->isa))
+    return cli_fail("this machine or build has no %s", hb_isa_name(options->isa));
+  if (!run_folder_open(options->output, options->resume, &t.folder)) return CLI_FAILED;
+  int code = open_sources(&t);
   hb_trainer_destroy(t.trainer);
   hb_threads_destroy(t.threads);
   cli_corpus_free(&t.text);
   cli_corpus_free(&t.validation);
-  if (options->original) hb_source_close(&t.original);
   hb_source_close(&t.source);
+  run_folder_close(&t.folder);
   return code;
 }
 
@@ -216,10 +307,16 @@ static int finetune(const cli_options *options) {
       OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_SAVE_EVERY, OPTION_TRAIN_RESUME,              \
       OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
 
+#define TEXTS                                                                                      \
+  "Documents of a plain text end with <|endoftext|> or, in a file without, with two empty "        \
+  "lines;\n"                                                                                       \
+  "each line of a .jsonl file is one. training.html shows how the run goes."
+
 const cli_command command_train = {
     .name = "train",
     .operands = "",
     .summary = "Trains a model on text",
+    .details = TEXTS,
     .takes = CLI_OPTIONS(OPTION_INIT, TRAINING_OPTIONS),
     .needs = CLI_OPTIONS(OPTION_INIT, OPTION_DATA, OPTION_STEPS, OPTION_OUT_FOLDER),
     .run = train,
@@ -230,7 +327,7 @@ const cli_command command_finetune = {
     .operands = "QUANTIZED",
     .summary = "Trains a quantized model on",
     .details = "qat trains the weights of the original through their rounding, and the scales of "
-               "blocks;\ne2e-qp the scales alone. Types stay as they are.",
+               "blocks;\ne2e-qp the scales alone. Types stay as they are.\n" TEXTS,
     .takes =
         CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, TRAINING_OPTIONS),
     .needs = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_DATA, OPTION_STEPS, OPTION_OUT_FOLDER),

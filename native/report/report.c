@@ -9,7 +9,7 @@
 #define FORMAT "halfbyte report 1"
 #define DATA_MARK "@DATA@"
 
-/* page.html, with a NUL behind it. Made by embed.cmake. */
+/* report.html, with a NUL behind it. Made by embed.cmake. */
 extern const char report_page[];
 
 /* ---- Collecting ---- */

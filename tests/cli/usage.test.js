@@ -7,7 +7,7 @@ import { defaultModel, halfbyte, shell } from './support.js';
 const commands = [
   'run', 'chat', 'inspect', 'tokenize', 'logits', 'parity', 'perplexity', 'compare', 'eval', 'advise', 'calibrate',
   'quantize',
-  'convert', 'synth', 'bench', 'selftest',
+  'convert', 'merge', 'synth', 'train', 'finetune', 'bench', 'selftest',
 ];
 
 test('--help names every command', () => {
