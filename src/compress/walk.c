@@ -42,13 +42,17 @@ static void forget(hb_weight *weight) {
   weight->matrix.data = NULL;
 }
 
+static hb_status read_values(const hb_walk *w, const hb_tensor *t, uint64_t from, uint64_t count,
+                             float *out, hb_error *error) {
+  return hb_source_values(w->source, t, t->type, from, count, w->piece, out, error);
+}
+
 static hb_status read_weights(hb_walk *w, bool in_layers, uint32_t layer, float *at,
                               hb_error *error) {
   for (uint32_t i = 0; i < w->model->weight_count; i++) {
     hb_weight *weight = &w->model->weights[i];
     if (!belongs(weight, in_layers, layer)) continue;
-    HB_TRY(hb_source_values(w->source, tensor_of(w, weight), 0, hb_weight_values(weight), w->piece,
-                            at, error));
+    HB_TRY(read_values(w, tensor_of(w, weight), 0, hb_weight_values(weight), at, error));
     if (hb_weight_is_vector(weight))
       weight->vector = at;
     else
@@ -134,7 +138,7 @@ static void enter(hb_walk *w, bool original) {
 /* ---- Creating ---- */
 
 static hb_status describe(hb_walk *w, hb_error *error) {
-  HB_TRY(hb_describe(w->allocator, w->o.isa, w->source, &w->model, error));
+  HB_TRY(hb_describe(w->allocator, w->o.isa, w->source, false, &w->model, error));
   HB_TRY(load_weights(w, false, 0, &w->shared, &w->shared_bytes, error));
   HB_TRY(hb_rope_prepare(w->model, error));
   w->model->loaded = true;
@@ -170,8 +174,7 @@ static hb_status embed(hb_walk *w, hb_error *error) {
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                      "token %d of the calibration is not in 0..%u", (int64_t)token,
                      (uint64_t)w->model->h.vocabulary - 1);
-    HB_TRY(hb_source_values(w->source, t, (uint64_t)token * width, width, w->piece,
-                            w->stream + i * width, error));
+    HB_TRY(read_values(w, t, (uint64_t)token * width, width, w->stream + i * width, error));
   }
   return HB_OK;
 }
@@ -186,8 +189,7 @@ static hb_status finish_embedding(hb_walk *w, hb_error *error) {
     float *values = hb_allocate(w->allocator, bytes);
     if (!values) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for positions");
     weight->matrix.data = (uint8_t *)values;
-    status = hb_source_values(w->source, tensor_of(w, weight), 0, hb_weight_values(weight),
-                              w->piece, values, error);
+    status = read_values(w, tensor_of(w, weight), 0, hb_weight_values(weight), values, error);
   }
   w->first = 1; /* behind EMBED */
   w->end = first_of(w, 0);

@@ -25,8 +25,9 @@ static hb_status read_all(hb_net *net, const hb_source *source, uint8_t *piece, 
     hb_weight *w = &net->model->weights[i];
     if (!w->present) continue;
     float *values = hb_net_values(net, i);
-    HB_TRY(hb_source_values(source, hb_gguf_tensor(source->gguf, w->name), 0, hb_weight_values(w),
-                            piece, values, error));
+    const hb_tensor *t = hb_gguf_tensor(source->gguf, w->name);
+    HB_TRY(hb_source_values(source, t, hb_weight_type(w, t), 0, hb_weight_values(w), piece, values,
+                            error));
     if (hb_weight_is_vector(w))
       w->vector = values;
     else
@@ -38,7 +39,7 @@ static hb_status read_all(hb_net *net, const hb_source *source, uint8_t *piece, 
 hb_status hb_net_load(hb_net *net, const hb_allocator *allocator, hb_isa isa,
                       const hb_source *source, hb_error *error) {
   net->allocator = allocator;
-  HB_TRY(hb_describe(allocator, isa, source, &net->model, error));
+  HB_TRY(hb_describe(allocator, isa, source, true, &net->model, error));
   HB_TRY(place(net, error));
   uint8_t *piece = hb_allocate(allocator, HB_VALUES_PIECE);
   if (!piece) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a model");

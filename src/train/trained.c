@@ -14,7 +14,7 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
                                  hb_error *error) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_tensor *tensor = hb_gguf_tensor(t->source->gguf, w->name);
-  const hb_coder *coder = hb_coder_of(tensor->type);
+  const hb_coder *coder = hb_coder_of(hb_weight_type(w, tensor));
   if (hb_weight_is_vector(w) || !coder) return HB_OK;
   t->rounds[weight] = t->o.round_inputs;
   const float *values = NULL;
@@ -49,7 +49,7 @@ static hb_status check_floats(const hb_trainer *t, hb_error *error) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     const hb_weight *w = &t->net.model->weights[i];
     if (!w->present || t->quantizers[i].coder) continue;
-    hb_type type = hb_gguf_tensor(t->source->gguf, w->name)->type;
+    hb_type type = hb_weight_type(w, hb_gguf_tensor(t->source->gguf, w->name));
     if (hb_traits(type)->block_values > 1)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                      "%s is %s: what is quantized is trained by qat or e2e-qp", w->name,

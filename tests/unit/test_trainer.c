@@ -24,9 +24,13 @@ static void training_lowers_the_loss(void **state) {
 static void what_is_written_is_what_was_trained(void **state) {
   (void)state;
   NEED_SHARED(MODEL);
-  static const char *const methods[] = {"full", "qat", "e2e-qp"};
-  for (size_t i = 0; i < 3; i++) {
-    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+  static const char *const methods[] = {"full", "qat", "e2e-qp", "qat", "qat"}, *const types[] = {
+                                                                                    "q4_0", "q4_0",
+                                                                                    "q4_0",
+                                                                                    "int2_64",
+                                                                                    "iq4_nl"};
+  for (size_t i = 0; i < 5; i++) {
+    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, types[i]);
     hb_source source = source_of(i == 0 ? &from : &quantized), original = source_of(&from);
     hb_train_options options = usual_options(methods[i]);
     if (i > 0) options.original = &original;
@@ -37,7 +41,7 @@ static void what_is_written_is_what_was_trained(void **state) {
     assert_true(trained < before);
     gguf_file to = written(t, hb_trainer_write);
     hb_source again = source_of(&to);
-    hb_train_options measure = usual_options(i == 0 ? "full" : "e2e-qp");
+    hb_train_options measure = usual_options(i == 0 ? "full" : "qat");
     hb_trainer *other = open_trainer(&again, &measure);
     assert_true(entropy_of(other) == trained);
     hb_trainer_destroy(other);
@@ -249,12 +253,16 @@ static void wrong_options_are_refused_by_name(void **state) {
   (void)state;
   NEED_SHARED(MODEL);
   gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0"),
+            nf4 = quantized_model(&from, "nf4"),
             other = gguf_file_shared("vectors/arch/llama-tied-mha.gguf");
-  hb_source source = source_of(&from), small = source_of(&quantized), stranger = source_of(&other);
+  hb_source source = source_of(&from), small = source_of(&quantized), tables = source_of(&nf4),
+            stranger = source_of(&other);
   hb_train_options o = usual_options("slow");
   refuses(&source, &o, "no method of training 'slow'");
   o = usual_options("qat");
   refuses(&source, &o, "this model has none");
+  o = usual_options("qat");
+  refuses(&tables, &o, "token_embd.weight has a format of halfbyte's own");
   o = usual_options("full");
   refuses(&small, &o, "token_embd.weight is Q4_0");
   o.rate = NAN;
@@ -284,6 +292,7 @@ static void wrong_options_are_refused_by_name(void **state) {
   refuses(&source, &o, "0 steps");
   gguf_file_close(&from);
   gguf_file_close(&quantized);
+  gguf_file_close(&nf4);
   gguf_file_close(&other);
 }
 
