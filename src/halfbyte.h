@@ -1031,6 +1031,17 @@ typedef struct hb_file_progress {
  * pages where it has them. */
 const hb_allocator *hb_host_allocator(void);
 
+/* Memory in a file, which the system takes into memory and puts back as there is room: for what is
+ * large and seldom touched, as the state of an optimizer. */
+typedef struct hb_paged hb_paged;
+
+/* The file must not be there yet; nobody else sees it, and it goes away with the memory. HB_IO
+ * names the path. */
+hb_status hb_paged_create(const char *path, hb_paged **out, hb_error *error);
+/* When all that its allocator gave is released. */
+void hb_paged_destroy(hb_paged *paged);
+const hb_allocator *hb_paged_allocator(const hb_paged *paged);
+
 /* Loads a model from a GGUF file, and of a split model, whose first file NAME-00001-of-0000N.gguf
  * is given, all files; or from a folder, as hb_source_open has it. The files are read piece by
  * piece, mapped where they can be, and must not be shortened meanwhile. Without an allocator in the

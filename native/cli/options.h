@@ -134,9 +134,10 @@ typedef struct cli_list {
   X(VALIDATION, 0, "validation", "FILE", LIST, validation, 0, 0, NULL,                             \
     "text to measure on, now and then")                                                            \
   X(OUT_FOLDER, 0, "out", "DIR", TEXT, output, 0, 0, NULL,                                         \
-    "a folder for model.gguf, checkpoint.gguf, log.jsonl and training.html")                       \
+    "a folder for model.gguf or adapter.gguf, checkpoint.gguf, log.jsonl and training.html")       \
   X(STEPS, 0, "steps", "N", U32, steps, 1, UINT32_MAX, NULL, "steps of the whole run")             \
-  X(TRAIN_METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL, "what is trained: qat or e2e-qp")    \
+  X(TRAIN_METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                      \
+    "what is trained: qat, e2e-qp or lora")                                                        \
   X(ORIGINAL, 0, "original", "MODEL", TEXT, original, 0, 0, NULL,                                  \
     "the model before it was quantized: qat begins with its weights, and it is the teacher")       \
   X(TEACHER, 0, "teacher", "PART", F32, teacher, 0, 1, "0",                                        \
@@ -164,6 +165,16 @@ typedef struct cli_list {
     "round inputs of quantized matrices to int8, as when they run")                                \
   X(SMALL_MOMENTS, 0, "small-moments", NULL, FLAG, small_moments, 0, 0, NULL,                      \
     "keep the optimizer's moments in 8 bits")                                                      \
+  X(STATE, 0, "state", "FILE", TEXT, state, 0, 0, NULL,                                            \
+    "keep the optimizer's state in a file, which is made and goes away again")                     \
+  X(RANK, 0, "rank", "N", U32, rank, 1, HB_MAX_RANK, NULL, "lora: rank of the adapter (8)")        \
+  X(ALPHA, 0, "alpha", "A", F32, alpha, 1e-3, 1e6, NULL,                                           \
+    "lora: the adapter counts A / rank (twice the rank)")                                          \
+  X(MATRICES, 0, "matrices", "NAMES", TEXT, matrices, 0, 0, NULL,                                  \
+    "lora: those that are adapted, as attn_q,attn_v (all in layers)")                              \
+  X(ADAPTER_TYPE, 0, "type", "TYPE", TEXT, type, 0, 0, NULL,                                       \
+    "lora: type of the adapter: f32, f16 or bf16 (f32)")                                           \
+  X(FIRST_ADAPTER, 0, "lora", "FILE", TEXT, adapter, 0, 0, NULL, "lora: an adapter to go on with") \
   X(SAVE_EVERY, 0, "save-every", "N", U32, save_every, 1, UINT32_MAX, "200",                       \
     "steps between checkpoints, each with a measurement")                                          \
   X(TRAIN_RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                     \
@@ -200,9 +211,9 @@ typedef struct cli_options {
   const char *type, *method;
   const char *imatrix, *gradients;
   cli_list adapters, calibration, data, validation;
-  const char *original, *schedule;
-  uint32_t steps, sequences, length, accumulate, save_every;
-  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip;
+  const char *original, *schedule, *state, *matrices, *adapter;
+  uint32_t steps, sequences, length, accumulate, save_every, rank;
+  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip, alpha;
   bool bf16, recompute, round_inputs, small_moments;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;

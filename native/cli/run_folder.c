@@ -50,9 +50,9 @@ bool run_folder_write(const run_folder *folder, const char *name, run_writer wri
   return output && finish(output, write, context);
 }
 
-bool run_folder_write_model(run_folder *folder, run_writer write, void *context) {
-  hb_output *output = folder->model;
-  folder->model = NULL;
+bool run_folder_write_result(run_folder *folder, run_writer write, void *context) {
+  hb_output *output = folder->result;
+  folder->result = NULL;
   return finish(output, write, context);
 }
 
@@ -65,35 +65,35 @@ static bool has(const run_folder *folder, const char *name, bool *out) {
   return path != NULL;
 }
 
-static bool check(const run_folder *folder, bool resume, bool has_model) {
+static bool check(const run_folder *folder, bool resume, bool has_result) {
   if (folder->has_checkpoint && !resume) {
     cli_fail("%s has the checkpoint of a run: --resume goes on with it, another run needs another "
              "folder",
              folder->path);
     return false;
   }
-  if (has_model && !folder->has_checkpoint) {
-    cli_fail("%s has a model.gguf already: a run needs a folder of its own", folder->path);
+  if (has_result && !folder->has_checkpoint) {
+    cli_fail("%s has a %s already: a run needs a folder of its own", folder->path, folder->name);
     return false;
   }
   return true;
 }
 
-bool run_folder_open(const char *path, bool resume, run_folder *out) {
-  bool has_model;
-  *out = (run_folder){.path = path};
+bool run_folder_open(const char *path, const char *name, bool resume, run_folder *out) {
+  bool has_result;
+  *out = (run_folder){.path = path, .name = name};
   if (!hb_host_make_folder(path)) {
     cli_fail("cannot make the folder %s: %s", path, strerror(errno));
     return false;
   }
-  if (!has(out, "checkpoint.gguf", &out->has_checkpoint) || !has(out, "model.gguf", &has_model) ||
-      !check(out, resume, has_model))
+  if (!has(out, "checkpoint.gguf", &out->has_checkpoint) || !has(out, name, &has_result) ||
+      !check(out, resume, has_result))
     return false;
-  out->model = open_output(out, "model.gguf");
-  return out->model != NULL;
+  out->result = open_output(out, name);
+  return out->result != NULL;
 }
 
 void run_folder_close(run_folder *folder) {
-  hb_output_destroy(folder->model);
-  folder->model = NULL;
+  hb_output_destroy(folder->result);
+  folder->result = NULL;
 }

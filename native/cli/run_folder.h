@@ -1,4 +1,4 @@
-/* The folder of a training run: model.gguf, checkpoint.gguf, log.jsonl and training.html. A file
+/* The folder of a training run: its result, checkpoint.gguf, log.jsonl and training.html. A file
  * there is whole or not at all; a process that is killed may leave NAME.unfinished, which the next
  * one takes. */
 #ifndef CLI_RUN_FOLDER_H
@@ -8,13 +8,14 @@
 
 typedef struct run_folder {
   const char *path;
-  hb_output *model; /* open from the beginning, which keeps other runs out */
+  const char *name;  /* of the result: model.gguf, adapter.gguf */
+  hb_output *result; /* open from the beginning, which keeps other runs out */
   bool has_checkpoint;
 } run_folder;
 
 /* Opens the folder, or makes it. What another run left stays: a checkpoint is only taken to resume
- * it, and a model without one never. Says what is wrong; here and below. */
-bool run_folder_open(const char *path, bool resume, run_folder *out);
+ * it, and a result without one never. Says what is wrong; here and below. */
+bool run_folder_open(const char *path, const char *name, bool resume, run_folder *out);
 void run_folder_close(run_folder *folder);
 
 /* The path of a file there, for free(). */
@@ -24,7 +25,7 @@ typedef hb_status (*run_writer)(void *context, const hb_sink *sink, hb_error *er
 
 /* Writes a file, in the place of the one that may be there. */
 bool run_folder_write(const run_folder *folder, const char *name, run_writer write, void *context);
-/* Writes model.gguf, once. */
-bool run_folder_write_model(run_folder *folder, run_writer write, void *context);
+/* Writes the result, once. */
+bool run_folder_write_result(run_folder *folder, run_writer write, void *context);
 
 #endif

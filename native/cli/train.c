@@ -17,6 +17,8 @@ typedef struct training {
   const cli_options *options;
   const char *model, *method;
   hb_source source, original;
+  hb_file adapter; /* to begin with */
+  hb_paged *state;
   cli_corpus text, validation;
   hb_threads *threads;
   hb_trainer *trainer;
@@ -33,7 +35,7 @@ static hb_status write_checkpoint(void *context, const hb_sink *sink, hb_error *
   return hb_trainer_save(context, sink, error);
 }
 
-static hb_status write_model(void *context, const hb_sink *sink, hb_error *error) {
+static hb_status write_result(void *context, const hb_sink *sink, hb_error *error) {
   return hb_trainer_write(context, sink, error);
 }
 
@@ -96,8 +98,8 @@ static int stop(training *t, uint64_t at) {
 static int finish(training *t) {
   char time[24];
   step_line_end(&t->line);
-  if (!run_folder_write_model(&t->folder, write_model, t->trainer)) return CLI_FAILED;
-  printf("%s/model.gguf written, after %s of training\n", t->options->output,
+  if (!run_folder_write_result(&t->folder, write_result, t->trainer)) return CLI_FAILED;
+  printf("%s/%s written, after %s of training\n", t->options->output, t->folder.name,
          step_line_time(t->log.seconds + t->seconds, time));
   return CLI_OK;
 }
@@ -211,7 +213,14 @@ static hb_train_options options_of(const training *t, const char *method) {
                             .round_inputs = o->round_inputs,
                             .bf16 = o->bf16,
                             .recompute = o->recompute,
-                            .small_moments = o->small_moments};
+                            .small_moments = o->small_moments,
+                            .state_allocator = t->state ? hb_paged_allocator(t->state) : NULL,
+                            .rank = o->rank,
+                            .alpha = (double)o->alpha,
+                            .matrices = o->matrices,
+                            .adapter_type = o->type,
+                            .adapter = t->adapter.data,
+                            .adapter_size = (size_t)t->adapter.size};
 }
 
 static int with_trainer(training *t) {
@@ -239,26 +248,26 @@ static bool read_texts(training *t) {
 
 static int with_sources(training *t) {
   hb_error error;
-  char *model = run_folder_file(&t->folder, "model.gguf");
-  bool own = model && (hb_source_includes(&t->source, model) ||
-                       (t->options->original && hb_source_includes(&t->original, model)));
-  free(model);
-  if (own) return cli_fail("%s/model.gguf is an input", t->options->output);
+  char *result = run_folder_file(&t->folder, t->folder.name);
+  bool own = result && (hb_source_includes(&t->source, result) ||
+                        (t->options->original && hb_source_includes(&t->original, result)));
+  free(result);
+  if (own) return cli_fail("%s/%s is an input", t->options->output, t->folder.name);
   if (!read_texts(t)) return CLI_FAILED;
   if (hb_threads_create(t->options->threads, &t->threads, &error) != HB_OK)
     return cli_fail_error(&error);
   return with_trainer(t);
 }
 
-static int open_sources(training *t) {
+static bool open_files(training *t) {
+  const cli_options *o = t->options;
   hb_error error;
-  if (hb_source_open(t->model, &t->source, &error) != HB_OK) return cli_fail_error(&error);
-  if (!t->options->original) return with_sources(t);
-  if (hb_source_open(t->options->original, &t->original, &error) != HB_OK)
-    return cli_fail_error(&error);
-  int code = with_sources(t);
-  hb_source_close(&t->original);
-  return code;
+  hb_status status = hb_source_open(t->model, &t->source, &error);
+  if (status == HB_OK && o->original) status = hb_source_open(o->original, &t->original, &error);
+  if (status == HB_OK && o->adapter) status = hb_file_open(o->adapter, &t->adapter, &error);
+  if (status == HB_OK && o->state) status = hb_paged_create(o->state, &t->state, &error);
+  if (status != HB_OK) cli_fail_error(&error);
+  return status == HB_OK;
 }
 
 /* Options that say nothing together. */
@@ -269,6 +278,11 @@ static const char *find_contradiction(const cli_options *o, const char *method) 
     return "--temperature is the teacher's: it needs --teacher";
   if (!taught && o->original && strcmp(method, "qat") != 0)
     return "--original has no use here without --teacher";
+  static const cli_option_id of_lora[] = {OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES,
+                                          OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER};
+  for (size_t i = 0; i < sizeof of_lora / sizeof *of_lora && strcmp(method, "lora") != 0; i++)
+    if (cli_given(o, of_lora[i]))
+      return "--rank, --alpha, --matrices, --type and --lora are of the method lora";
   return NULL;
 }
 
@@ -281,12 +295,16 @@ static int train_model(const cli_options *options, const char *model, const char
   }
   if (!hb_isa_available(options->isa))
     return cli_fail("this machine or build has no %s", hb_isa_name(options->isa));
-  if (!run_folder_open(options->output, options->resume, &t.folder)) return CLI_FAILED;
-  int code = open_sources(&t);
+  const char *result = strcmp(method, "lora") == 0 ? "adapter.gguf" : "model.gguf";
+  if (!run_folder_open(options->output, result, options->resume, &t.folder)) return CLI_FAILED;
+  int code = open_files(&t) ? with_sources(&t) : CLI_FAILED;
   hb_trainer_destroy(t.trainer);
   hb_threads_destroy(t.threads);
   cli_corpus_free(&t.text);
   cli_corpus_free(&t.validation);
+  hb_paged_destroy(t.state);
+  hb_file_close(&t.adapter);
+  hb_source_close(&t.original);
   hb_source_close(&t.source);
   run_folder_close(&t.folder);
   return code;
@@ -304,8 +322,8 @@ static int finetune(const cli_options *options) {
   OPTION_DATA, OPTION_VALIDATION, OPTION_STEPS, OPTION_OUT_FOLDER, OPTION_RATE, OPTION_RATE_END,   \
       OPTION_WARMUP, OPTION_SCHEDULE, OPTION_DECAY, OPTION_CLIP, OPTION_SEQUENCES, OPTION_LENGTH,  \
       OPTION_ACCUMULATE, OPTION_ORIGINAL, OPTION_TEACHER, OPTION_TRAIN_TEMPERATURE, OPTION_BF16,   \
-      OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_SAVE_EVERY, OPTION_TRAIN_RESUME,              \
-      OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
+      OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_STATE, OPTION_SAVE_EVERY,                     \
+      OPTION_TRAIN_RESUME, OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
 
 #define TEXTS                                                                                      \
   "Documents of a plain text end with <|endoftext|> or, in a file without, with two empty "        \
@@ -326,10 +344,14 @@ const cli_command command_finetune = {
     .name = "finetune",
     .operands = "QUANTIZED",
     .summary = "Trains a quantized model on",
-    .details = "qat trains the weights of the original through their rounding, and the scales of "
-               "blocks;\ne2e-qp the scales alone. Types stay as they are.\n" TEXTS,
-    .takes =
-        CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, TRAINING_OPTIONS),
+    .details =
+        "qat trains the weights of the original through their rounding, and the scales of "
+        "blocks;\ne2e-qp the scales alone. Types stay as they are. lora leaves a model of any "
+        "types "
+        "as it is\nand trains an adapter of it: run --lora DIR/adapter.gguf, or merge.\n" TEXTS,
+    .takes = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, OPTION_RANK,
+                         OPTION_ALPHA, OPTION_MATRICES, OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER,
+                         TRAINING_OPTIONS),
     .needs = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_DATA, OPTION_STEPS, OPTION_OUT_FOLDER),
     .least_operands = 1,
     .most_operands = 1,

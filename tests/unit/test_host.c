@@ -226,6 +226,43 @@ static void the_clock_runs_forward_and_seeds_differ(void **state) {
   assert_true(hb_random_seed() != hb_random_seed());
 }
 
+/* ---- Memory in a file ---- */
+
+static void memory_in_a_file_is_blocks_of_their_own(void **state) {
+  folder *f = *state;
+  static const size_t sizes[] = {1, 65536, 65537, 1000000};
+  uint8_t *blocks[4];
+  hb_paged *paged;
+  hb_error error;
+  assert_int_equal(hb_paged_create(f->file, &paged, &error), HB_OK);
+  assert_int_equal(access(f->file, F_OK), -1);
+  const hb_allocator *a = hb_paged_allocator(paged);
+  for (size_t i = 0; i < 4; i++) {
+    blocks[i] = a->allocate(a->context, sizes[i], 64);
+    assert_non_null(blocks[i]);
+    assert_int_equal((uintptr_t)blocks[i] % 64, 0);
+    memset(blocks[i], (int)i + 1, sizes[i]);
+  }
+  assert_null(a->allocate(a->context, SIZE_MAX - 100, 64));
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(blocks[i][0], i + 1);
+    assert_int_equal(blocks[i][sizes[i] - 1], i + 1);
+    a->release(a->context, blocks[i], sizes[i]);
+  }
+  hb_paged_destroy(paged);
+}
+
+static void memory_takes_no_file_that_is_there(void **state) {
+  folder *f = *state;
+  hb_paged *paged;
+  hb_error error;
+  write_file(f->file, "mine", true);
+  assert_int_equal(hb_paged_create(f->file, &paged, &error), HB_IO);
+  assert_non_null(strstr(error.message, "File exists"));
+  assert_null(paged);
+  assert_int_equal(access(f->file, F_OK), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_index_runs_once_and_at_the_same_time),
@@ -242,6 +279,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(errors_of_files_name_the_path_and_the_cause, make_folder,
                                       remove_folder),
       cmocka_unit_test(a_full_disk_is_reported),
+      cmocka_unit_test_setup_teardown(memory_in_a_file_is_blocks_of_their_own, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(memory_takes_no_file_that_is_there, make_folder,
+                                      remove_folder),
       cmocka_unit_test(the_clock_runs_forward_and_seeds_differ),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
