@@ -1,54 +1,24 @@
-/* The functions of the module that quantizes. JavaScript reads the source and takes what is written
- * while they run, so it has to do so without waiting. */
+/* The functions of the module that quantizes. */
+#include "files.h"
 #include "gguf/gguf.h"
-#include "heap.h"
 
-#define IMPORT(name) __attribute__((import_module("env"), import_name(name)))
-
-/* Reads `count` bytes at `offset` of a file; the number of bytes that were there, or -1. */
-IMPORT("read") int32_t hb_wasm_read(uint32_t file, double offset, void *bytes, size_t count);
-/* Takes the next bytes of the result; 0 if that worked. */
-IMPORT("write") int32_t hb_wasm_write(const void *bytes, size_t count);
 /* The type of a matrix instead of that one. */
-IMPORT("choose") hb_type hb_wasm_choose(const hb_tensor *tensor, hb_type type);
+HB_WASM_IMPORT("choose") hb_type hb_wasm_choose(const hb_tensor *tensor, hb_type type);
 /* What a budget gives a tensor. */
-IMPORT("budget")
+HB_WASM_IMPORT("budget")
 void hb_wasm_budget(const hb_tensor *tensor, hb_type type, double bytes, double sensitivity);
 /* What became of a tensor. */
-IMPORT("report")
+HB_WASM_IMPORT("report")
 void hb_wasm_report(const hb_tensor *tensor, hb_type type, double bytes, double error,
                     const char *reason, const char *note);
 /* How far it is. */
-IMPORT("progress") void hb_wasm_progress(double done, double total);
+HB_WASM_IMPORT("progress") void hb_wasm_progress(double done, double total);
 
 const hb_allocator *hb_wasm_allocator(void);
 int hb_wasm_set_option(const char *name, const char *text, double number);
 hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const hb_gguf *gradients,
                            double bits, const hb_token *calibration, uint32_t samples,
                            uint32_t length, const hb_parallel *parallel, hb_error *error);
-
-/* ---- Reading and writing ---- */
-
-/* Files of the source have the numbers of its shards, an importance or gradient file the one behind
- * them. */
-typedef struct origin {
-  uint32_t first;
-} origin;
-
-static hb_status read_bytes(void *context, uint32_t shard, uint64_t offset, void *bytes,
-                            size_t count, hb_error *error) {
-  const origin *o = context;
-  int32_t got = hb_wasm_read(o->first + shard, (double)offset, bytes, count);
-  if (got >= 0 && (size_t)got == count) return HB_OK;
-  if (got < 0) return hb_fail(error, HB_IO, offset, "the source could not be read");
-  return hb_fail(error, HB_TRUNCATED, offset, "the file ends before byte %u", offset + count);
-}
-
-static hb_status write_bytes(void *context, const void *bytes, size_t count, hb_error *error) {
-  (void)context;
-  if (hb_wasm_write(bytes, count) == 0) return HB_OK;
-  return hb_fail(error, HB_IO, HB_NO_OFFSET, "the result could not be written");
-}
 
 /* ---- Options ---- */
 
@@ -114,10 +84,10 @@ static hb_status choose_types(const hb_source *source, double bits, hb_error *er
 hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const hb_gguf *gradients,
                            double bits, const hb_token *calibration, uint32_t samples,
                            uint32_t length, const hb_parallel *parallel, hb_error *error) {
-  origin files = {0}, behind = {hb_gguf_shard_count(gguf)};
-  hb_source source = {gguf, &files, read_bytes};
-  hb_source second = {importance ? importance : gradients, &behind, read_bytes};
-  hb_sink sink = {NULL, write_bytes};
+  /* An importance or gradient file has the number behind those of the source. */
+  hb_wasm_files files = {0}, behind = {hb_gguf_shard_count(gguf)};
+  hb_source source = hb_wasm_source(gguf, &files);
+  hb_source second = hb_wasm_source(importance ? importance : gradients, &behind);
   options.allocator = hb_wasm_allocator();
   options.parallel = parallel;
   options.calibration = calibration;
@@ -129,5 +99,5 @@ hb_status hb_wasm_quantize(const hb_gguf *gguf, const hb_gguf *importance, const
   options.report = report;
   options.progress = advance;
   if (bits > 0) HB_TRY(choose_types(&source, bits, error));
-  return hb_quantize(&source, &options, &sink, error);
+  return hb_quantize(&source, &options, &hb_wasm_sink, error);
 }

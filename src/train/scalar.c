@@ -1,6 +1,12 @@
-/* The portable kernels of training, which define what all the others compute. */
+/* The portable kernels of training, which define what all the others compute. In WebAssembly,
+ * which has no fused multiply-add, they round products and sums each. */
 #include "kernel/lanes_scalar.h"
 
+#if defined(__wasm__)
+static float fused(float a, float b, float c) {
+  return a * b + c;
+}
+#else
 /* A product of floats is exact in double. Its sum with c is rounded to odd there, that is, made odd
  * in its last bit where it is not exact, so that rounding it to f32 rounds a * b + c but once. */
 static float fused(float a, float b, float c) {
@@ -12,6 +18,7 @@ static float fused(float a, float b, float c) {
   memcpy(&sum, &bits, sizeof bits);
   return (float)sum;
 }
+#endif
 
 LANES_INLINE vec vec_fused(vec a, vec b, vec c) {
   vec out;

@@ -9,6 +9,7 @@ import { root } from './support.js';
 
 const BUDGET = 300 * 1024;
 const QUANTIZE_BUDGET = 512_000;
+const TRAIN_BUDGET = 400_000;
 const names = ['simd', 'simd-threads', 'relaxed', 'relaxed-threads'];
 const path = (name) => `${root}build/wasm/halfbyte-${name}.wasm`;
 
@@ -25,7 +26,12 @@ describe('the modules', () => {
     assert.ok(length <= QUANTIZE_BUDGET, `${length} bytes`);
   });
 
-  test('import their memory, those with threads a clock, and nothing else but the one that quantizes', () => {
+  test('that trains stays within 400 KB', () => {
+    const { length } = readFileSync(path('train'));
+    assert.ok(length <= TRAIN_BUDGET, `${length} bytes`);
+  });
+
+  test('import their memory, those with threads a clock, and the ones that quantize and train more', () => {
     const memory = { module: 'env', name: 'memory', kind: 'memory' };
     const called = (name) => ({ module: 'env', name, kind: 'function' });
     const wanted = {
@@ -37,6 +43,7 @@ describe('the modules', () => {
         memory,
         ...['now', 'budget', 'choose', 'progress', 'read', 'report', 'write'].map(called),
       ],
+      train: [memory, ...['now', 'read', 'write'].map(called)],
     };
     for (const [name, list] of Object.entries(wanted)) {
       const module = new WebAssembly.Module(readFileSync(path(name)));

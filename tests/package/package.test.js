@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { bytesIn, installPackage, root } from './support.js';
 
-const MOST_BYTES = 6 * 2 ** 20; // installed, dependencies and the module that quantizes included
+const MOST_BYTES = 6 * 2 ** 20; // installed, dependencies and the modules that quantize and train included
 const MOST_MODEL_BYTES = 3.5e6;
 
 let installed, manifest;
@@ -21,7 +21,7 @@ test('it holds the sources of web with their types, the modules and the default 
   const tracked = execFileSync('git', ['ls-files', 'web/*.js', 'examples/models'], { cwd: root, encoding: 'utf8' });
   const sources = tracked.split('\n').filter(Boolean);
   const types = sources.filter((name) => name.startsWith('web/')).map((name) => `build/types/${name.slice(4, -2)}d.ts`);
-  const names = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads', 'synthetic', 'hash', 'quantize'];
+  const names = ['relaxed', 'relaxed-threads', 'simd', 'simd-threads', 'synthetic', 'hash', 'quantize', 'train'];
   const modules = names.map((name) => `build/wasm/halfbyte-${name}.wasm`);
   const expected = [...sources, ...types, ...modules, 'LICENSE', 'README.md', 'package.json'];
   const found = installed.packed.files.map((file) => file.path);
