@@ -276,7 +276,8 @@ static const char *find_contradiction(const cli_options *o, const char *method) 
   if (taught && !o->original) return "--teacher needs --original, the model that teaches";
   if (!taught && cli_given(o, OPTION_TRAIN_TEMPERATURE))
     return "--temperature is the teacher's: it needs --teacher";
-  if (!taught && o->original && strcmp(method, "qat") != 0)
+  bool begins_elsewhere = strcmp(method, "qat") != 0 && strcmp(method, "block-ap") != 0;
+  if (!taught && o->original && begins_elsewhere)
     return "--original has no use here without --teacher";
   static const cli_option_id of_lora[] = {OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES,
                                           OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER};

@@ -45,14 +45,22 @@ const TRAINING = {
   qat: {
     label: 'QAT + KD',
     stages: [
-      { method: 'qat', steps: 1500, options: ['--teacher', '0.9', '--rate', '5e-4', '--scale-rate', '1e-3', '--warmup', '0.05'] },
+      {
+        method: 'qat',
+        steps: 1500,
+        options: ['--teacher', '0.9', '--rate', '5e-4', '--scale-rate', '1e-3', '--warmup', '0.05'],
+      },
     ],
   },
   'block-ap': {
     label: 'Block-AP, E2E-QP',
     stages: [
       { method: 'block-ap', steps: 300, options: [] },
-      { method: 'e2e-qp', steps: 500, options: ['--teacher', '0.9', '--rate', '1e-3', '--warmup', '0.05'] },
+      {
+        method: 'e2e-qp',
+        steps: 500,
+        options: ['--teacher', '0.9', '--rate', '1e-3', '--warmup', '0.05'],
+      },
     ],
   },
 };
@@ -71,7 +79,11 @@ function readOptions(args) {
       only: { type: 'string' },
       steps: { type: 'string' },
       chunks: { type: 'string' },
-      model: { type: 'string', short: 'm', default: inShared('models/tales-5.8m/tales-5.8m-f32.gguf') },
+      model: {
+        type: 'string',
+        short: 'm',
+        default: inShared('models/tales-5.8m/tales-5.8m-f32.gguf'),
+      },
       data: { type: 'string', default: inShared('text/tales-train.txt') },
       file: { type: 'string', short: 'f', default: inShared('text/tales-val.txt') },
       calibration: { type: 'string', default: inShared('text/tales-calibration.txt') },
@@ -82,23 +94,36 @@ function readOptions(args) {
       out: { type: 'string', default: join(root, 'build/qat') },
     },
   });
-  const names = TYPES.flatMap((type) => [type, ...[...POST_TRAINING, ...Object.keys(TRAINING)].map((each) => `${type}-${each}`)]);
+  const names = TYPES.flatMap((type) => [
+    type,
+    ...[...POST_TRAINING, ...Object.keys(TRAINING)].map((each) => `${type}-${each}`),
+  ]);
   const only = values.only?.split(',') ?? TYPES;
   for (const name of only)
-    if (!names.includes(name)) throw new Error(`there is no row ${name}; types are ${TYPES.join(', ')}, rows of one ${names.slice(1, 1 + POST_TRAINING.length + Object.keys(TRAINING).length).join(', ')}`);
+    if (!names.includes(name))
+      throw new Error(
+        `there is no row ${name}; types are ${TYPES.join(', ')}, rows of one ${names.slice(1, 1 + POST_TRAINING.length + Object.keys(TRAINING).length).join(', ')}`,
+      );
   return { ...values, only };
 }
 /** @typedef {ReturnType<typeof readOptions>} Options */
 
 /** @param {string} stderr */
-const reason = (stderr) => stderr.trim().split('\n')[0].replace(/^halfbyte: /, '');
+const reason = (stderr) =>
+  stderr
+    .trim()
+    .split('\n')[0]
+    .replace(/^halfbyte: /, '');
 
 /** @param {Options} options */
 const threads = (options) => (options.threads ? ['-t', options.threads] : []);
 
 /** @param {string[]} args */
 function halfbyte(args) {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (error) throw error;
   return status === 0 ? { out: stdout } : { out: stdout, error: reason(stderr) };
 }
@@ -126,16 +151,31 @@ function quantize(type, method, options) {
   const file = join(options.out, `${name}.gguf`);
   const row = { name, type, label: method.toUpperCase().replace('+', ' + '), file };
   console.error(name);
-  const args = ['quantize', options.model, file, '--type', type, '--method', method, '--calibration', options.calibration];
+  const args = [
+    'quantize',
+    options.model,
+    file,
+    '--type',
+    type,
+    '--method',
+    method,
+    '--calibration',
+    options.calibration,
+  ];
   if (options.samples) args.push('--calibration-samples', options.samples);
   const start = performance.now();
   const { error } = halfbyte([...args, ...threads(options)]);
-  return error ? { ...row, error } : measure({ ...row, seconds: (performance.now() - start) / 1000 }, options);
+  return error
+    ? { ...row, error }
+    : measure({ ...row, seconds: (performance.now() - start) / 1000 }, options);
 }
 
 /** Seconds and tokens of a run. @param {string} folder */
 function readLog(folder) {
-  const lines = readFileSync(join(folder, 'log.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const lines = readFileSync(join(folder, 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   const { seconds, tokens } = lines.filter((line) => line.loss !== undefined).at(-1);
   return { seconds, tokens };
 }
@@ -144,15 +184,46 @@ function readLog(folder) {
 async function train(kind, best, options) {
   const { type } = best;
   const { label, stages } = TRAINING[kind];
-  const row = { name: `${type}-${kind}`, type, label, file: best.file, best, seconds: 0, tokens: 0 };
+  const row = {
+    name: `${type}-${kind}`,
+    type,
+    label,
+    file: best.file,
+    best,
+    seconds: 0,
+    tokens: 0,
+  };
   for (const [i, stage] of stages.entries()) {
     console.error(`${row.name}: ${stage.method}`);
     const folder = join(options.out, `${row.name}-${i + 1}`);
     if (!options.resume) rmSync(folder, { recursive: true, force: true });
     const { error } = await follow([
-      ...['finetune', row.file, '--method', stage.method, '--original', options.model, '--data', options.data],
-      ...['--steps', options.steps ?? String(stage.steps), '--sequences', '16', '--length', '256', '--out', folder],
-      ...[...stage.options, ...threads(options), ...(options.f32 ? [] : ['--bf16']), ...(options.resume ? ['--resume'] : [])],
+      ...[
+        'finetune',
+        row.file,
+        '--method',
+        stage.method,
+        '--original',
+        options.model,
+        '--data',
+        options.data,
+      ],
+      ...[
+        '--steps',
+        options.steps ?? String(stage.steps),
+        '--sequences',
+        '16',
+        '--length',
+        '256',
+        '--out',
+        folder,
+      ],
+      ...[
+        ...stage.options,
+        ...threads(options),
+        ...(options.f32 ? [] : ['--bf16']),
+        ...(options.resume ? ['--resume'] : []),
+      ],
     ]);
     if (error) return { ...row, error };
     const { seconds, tokens } = readLog(folder);
@@ -165,17 +236,23 @@ async function train(kind, best, options) {
 
 /** All rows of a type that are wanted. @param {string} type @param {Options} options */
 async function rowsOf(type, options) {
-  const wanted = (/** @type {string} */ kind) => options.only.includes(type) || options.only.includes(`${type}-${kind}`);
+  const wanted = (/** @type {string} */ kind) =>
+    options.only.includes(type) || options.only.includes(`${type}-${kind}`);
   const training = Object.keys(TRAINING).filter(wanted);
   /** @type {Row[]} */
-  const rows = POST_TRAINING.filter((method) => training.length || wanted(method)).map((method) => quantize(type, method, options));
-  const [best] = rows.filter(({ told }) => told).sort((a, b) => a.told.logRatio.value - b.told.logRatio.value);
+  const rows = POST_TRAINING.filter((method) => training.length || wanted(method)).map((method) =>
+    quantize(type, method, options),
+  );
+  const [best] = rows
+    .filter(({ told }) => told)
+    .sort((a, b) => a.told.logRatio.value - b.told.logRatio.value);
   for (const kind of best ? training : []) rows.push(await train(kind, best, options));
   return rows;
 }
 
 /** @param {number} seconds */
-const time = (seconds) => (seconds < 60 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(1)} min`);
+const time = (seconds) =>
+  seconds < 60 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(1)} min`;
 
 /** @param {Row} row */
 function cells({ type, label, seconds, tokens, told, best }) {
@@ -199,12 +276,34 @@ function page(rows, { model, file, f32 }) {
   const lines = [`# What training through the quantizer won back of ${basename(model)}`, ''];
   if (done.length) {
     const { reference, tokens, chunks, context, cpu, engine, commit, threads } = done[0].told;
-    const head = ['type', 'method', 'bits/weight', 'MB', 'PPL', 'excess ln(PPL)', 'of the best post-training', 'time', 'tokens seen'];
-    const whole = ['F32', '', reference.bitsPerWeight.toFixed(3), (reference.fileBytes / 1e6).toFixed(2), reference.perplexity.value.toFixed(4), '', '', '', ''];
+    const head = [
+      'type',
+      'method',
+      'bits/weight',
+      'MB',
+      'PPL',
+      'excess ln(PPL)',
+      'of the best post-training',
+      'time',
+      'tokens seen',
+    ];
+    const whole = [
+      'F32',
+      '',
+      reference.bitsPerWeight.toFixed(3),
+      (reference.fileBytes / 1e6).toFixed(2),
+      reference.perplexity.value.toFixed(4),
+      '',
+      '',
+      '',
+      '',
+    ];
     lines.push(
       `${basename(file)}: ${tokens} tokens scored in ${chunks} chunks of ${context}; ± is one standard error.`,
-      `${cpu}, ${threads} threads, ${engine}, commit ${commit}; products of training in ${f32 ? 'F32' : 'bf16'}.`, '',
-      markdownTable(head, [whole, ...done.map(cells)]), '',
+      `${cpu}, ${threads} threads, ${engine}, commit ${commit}; products of training in ${f32 ? 'F32' : 'bf16'}.`,
+      '',
+      markdownTable(head, [whole, ...done.map(cells)]),
+      '',
     );
   }
   for (const { name, error } of rows) if (error) lines.push(`- ${name} failed: ${error}`);
