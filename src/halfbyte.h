@@ -814,7 +814,14 @@ hb_status hb_merge_adapters(const hb_source *source, const hb_merge_options *opt
   X(FULL, "full")     /* every weight, as it is */                                                 \
   X(QAT, "qat")       /* weights through their rounding, and the scales of their blocks */         \
   X(E2E_QP, "e2e-qp") /* the scales of blocks alone; codes stay */                                 \
-  X(LORA, "lora")     /* an adapter of a frozen model of any types */
+  X(LORA, "lora")     /* an adapter of a frozen model of any types */                              \
+  /* Layer by layer, each after the one before, for the least mean squared error of what it gives. \
+   * The input is what the layers before it, as they were trained, make of the samples; tables     \
+   * stay as the source has them. */                                                               \
+  X(BLOCK_AP, "block-ap")   /* as qat, with norms, against the original's states behind it */      \
+  X(AUTOROUND, "autoround") /* the same target; weights go at most half a step from the            \
+                               original's, and scales, by signs of gradients */                    \
+  X(LKD, "lkd")             /* as block-ap, against the original's layer run on the same input */
 
 /* Documents: tokens[start[d] .. start[d + 1] - 1] each, with whatever tokens begin and end them. */
 typedef struct hb_corpus {
@@ -830,19 +837,24 @@ typedef struct hb_train_options {
   hb_isa isa;
   const char *method;        /* of HB_TRAIN_METHOD_LIST [full] */
   const hb_source *original; /* the same model before it was quantized: where QAT's weights begin,
-                                and the teacher [none: weights begin as they are; no teacher] */
+                                and the teacher [none: weights begin as they are; no teacher];
+                                layer by layer it must be there */
   hb_corpus text;            /* to learn; must outlive the trainer */
   uint64_t seed;             /* of its order, and of what begins by chance */
-  uint64_t steps;            /* of the whole run */
+  uint64_t steps;            /* of the whole run; layer by layer each has an equal part of them */
   uint32_t sequences, length, accumulate; /* a step has accumulate [1] batches of sequences [8] of
                                              length tokens [256, at most the model's context] */
-  double rate;                            /* of AdamW, at most: [1e-4] */
-  double rate_end;                        /* part of it in the end [0] */
-  double warmup;                          /* part of the steps in which it rises [0] */
-  const char *schedule;                   /* constant, linear or cosine [cosine] */
-  double scale_rate;                      /* of blocks' scales, in parts of themselves [rate] */
-  double beta1, beta2, epsilon, decay;    /* [0.9, 0.95, 1e-8, 0] */
-  double clip;        /* norm of the gradient at most; less than 0: as it is [1] */
+  uint32_t samples; /* sequences that layers are trained on, whose states are held in memory twice;
+                       layer by layer alone [128, at most what the text fills] */
+  double rate;      /* of AdamW, at most [1e-4; layer by layer 1e-3, in parts of a step in autoround
+                       5e-3] */
+  double rate_end;  /* part of it in the end [0] */
+  double warmup;    /* part of the steps in which it rises [0] */
+  const char *schedule;                /* constant, linear or cosine [cosine; autoround linear] */
+  double scale_rate;                   /* of blocks' scales, in parts of themselves [rate] */
+  double beta1, beta2, epsilon, decay; /* [0.9, 0.95, 1e-8, 0] */
+  double
+      clip; /* norm of the gradient at most; less than 0: as it is [1; layer by layer as it is] */
   double teacher;     /* part of the loss that is divergence from the teacher; the rest is entropy
                          [0] */
   double temperature; /* of both [1] */
@@ -867,9 +879,10 @@ typedef struct hb_train_report {
   uint64_t step;   /* done so far */
   uint64_t tokens; /* read so far */
   double rate;     /* of the last step */
-  double loss;     /* of it, a token: what was made smaller */
-  double entropy;  /* of it, a token */
+  double loss;     /* of it, a token: what was made smaller; layer by layer a value of the state */
+  double entropy;  /* of it, a token; layer by layer 0 */
   double norm;     /* of the gradient, before it was clipped */
+  uint32_t layer;  /* that was trained, from 1 on; 0: all at once */
 } hb_train_report;
 
 typedef struct hb_trainer hb_trainer;
@@ -885,6 +898,9 @@ void hb_trainer_destroy(hb_trainer *trainer);
 /* One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101). HB_MODEL, and nothing changed, if a
  * gradient is no number: the message has the step and the tensor. HB_STATE behind the last step. */
 hb_status hb_trainer_step(hb_trainer *trainer, hb_train_report *out, hb_error *error);
+
+/* The options with every field filled in. */
+const hb_train_options *hb_trainer_options(const hb_trainer *trainer);
 
 /* Steps that are done, those of a checkpoint among them. */
 uint64_t hb_trainer_steps(const hb_trainer *trainer);

@@ -137,26 +137,30 @@ typedef struct cli_list {
     "a folder for model.gguf or adapter.gguf, checkpoint.gguf, log.jsonl and training.html")       \
   X(STEPS, 0, "steps", "N", U32, steps, 1, UINT32_MAX, NULL, "steps of the whole run")             \
   X(TRAIN_METHOD, 0, "method", "M", TEXT, method, 0, 0, NULL,                                      \
-    "what is trained: qat, e2e-qp or lora")                                                        \
+    "what is trained: qat, e2e-qp, lora, block-ap, autoround or lkd")                              \
   X(ORIGINAL, 0, "original", "MODEL", TEXT, original, 0, 0, NULL,                                  \
-    "the model before it was quantized: qat begins with its weights, and it is the teacher")       \
+    "the model before it was quantized: where weights begin, and what is followed")                \
   X(TEACHER, 0, "teacher", "PART", F32, teacher, 0, 1, "0",                                        \
     "part of the loss that is divergence from the original, the rest being entropy")               \
   X(TRAIN_TEMPERATURE, 0, "temperature", "T", F32, distillation, 0.1, 100, "1",                    \
     "at which divergence from the teacher is taken")                                               \
-  X(RATE, 0, "rate", "R", F32, rate, 0, 1, "1e-4", "learning rate at its highest")                 \
+  X(RATE, 0, "rate", "R", F32, rate, 0, 1, NULL,                                                   \
+    "learning rate at its highest (default: 1e-4; autoround: 0.005)")                              \
   X(SCALE_RATE, 0, "scale-rate", "R", F32, scale_rate, 0, 1, "0",                                  \
     "that of blocks' scales, in parts of themselves; 0: the same")                                 \
   X(RATE_END, 0, "rate-end", "PART", F32, rate_end, 0, 1, "0", "part of the rate in the end")      \
   X(WARMUP, 0, "warmup", "PART", F32, warmup, 0, 1, "0", "part of the steps in which it rises")    \
-  X(SCHEDULE, 0, "schedule", "NAME", TEXT, schedule, 0, 0, "cosine",                               \
-    "of the rate: constant, linear or cosine")                                                     \
+  X(SCHEDULE, 0, "schedule", "NAME", TEXT, schedule, 0, 0, NULL,                                   \
+    "of the rate: constant, linear or cosine (default: cosine; autoround: linear)")                \
   X(DECAY, 0, "decay", "D", F32, decay, 0, 10, "0", "of weights, a step, in parts of the rate")    \
-  X(CLIP, 0, "clip", "N", F32, clip, 0, 1e30, "1", "norm of the gradient at most; 0: any")         \
+  X(CLIP, 0, "clip", "N", F32, clip, 0, 1e30, NULL,                                                \
+    "norm of the gradient at most; 0: any (default: 1; layer by layer: any)")                      \
   X(SEQUENCES, 0, "sequences", "N", U32, sequences, 1, 1 << 16, "8", "of a batch")                 \
   X(LENGTH, 0, "length", "N", U32, length, 2, 1 << 20, NULL,                                       \
     "tokens of a sequence (default: 256, at most the context)")                                    \
   X(ACCUMULATE, 0, "accumulate", "N", U32, accumulate, 1, 1 << 20, "1", "batches of a step")       \
+  X(SAMPLES, 0, "samples", "N", U32, samples, 1, UINT32_MAX, NULL,                                 \
+    "sequences that layers are trained on, held in memory (default: 128)")                         \
   X(BF16, 0, "bf16", NULL, FLAG, bf16, 0, 0, NULL,                                                 \
     "products in bf16: faster where the machine can, with bits of its own")                        \
   X(RECOMPUTE, 0, "recompute", NULL, FLAG, recompute, 0, 0, NULL,                                  \
@@ -212,7 +216,7 @@ typedef struct cli_options {
   const char *imatrix, *gradients;
   cli_list adapters, calibration, data, validation;
   const char *original, *schedule, *state, *matrices, *adapter;
-  uint32_t steps, sequences, length, accumulate, save_every, rank;
+  uint32_t steps, sequences, length, accumulate, samples, save_every, rank;
   float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip, alpha;
   bool bf16, recompute, round_inputs, small_moments;
   uint32_t calibration_samples, calibration_length;

@@ -104,8 +104,9 @@ void run_log_step(run_log *log, const hb_train_report *r, double seconds) {
   json_open(&line, '{');
   json_member_count(&line, "step", r->step);
   json_member_count(&line, "tokens", r->tokens);
+  if (r->layer > 0) json_member_count(&line, "layer", r->layer);
   json_member_number(&line, "loss", r->loss);
-  json_member_number(&line, "entropy", r->entropy);
+  if (r->layer == 0) json_member_number(&line, "entropy", r->entropy);
   json_member_number(&line, "norm", r->norm);
   json_member_number(&line, "rate", r->rate);
   json_member_number(&line, "seconds", seconds);

@@ -32,8 +32,11 @@ void step_line_show(step_line *line, const hb_train_report *r, double tokens_per
   line->drawn_at = now;
   line->drawn = line->terminal;
   line->last = r->step == line->steps;
-  printf("%sstep %" PRIu64 "/%" PRIu32 "  loss %.4f", line->terminal ? "\r" : "", r->step,
-         line->steps, r->loss);
+  printf("%sstep %" PRIu64 "/%" PRIu32, line->terminal ? "\r" : "", r->step, line->steps);
+  if (r->layer > 0)
+    printf("  layer %" PRIu32 "  error %.4g", r->layer, r->loss);
+  else
+    printf("  loss %.4f", r->loss);
   if (line->taught) printf("  entropy %.4f", r->entropy);
   if (!line->terminal) printf("  norm %.3f  rate %.2e", r->norm, r->rate);
   printf("  %.0f tokens/s  %s left%s", tokens_per_second, step_line_time(seconds_left, left),

@@ -181,9 +181,10 @@ static bool describe(const training *t, const hb_train_options *o, json_text *ou
   return !out->failed;
 }
 
-static bool open_log(training *t, const hb_train_options *options) {
+static bool open_log(training *t) {
   json_text about = {0};
-  bool ok = describe(t, options, &about) && run_log_open(&t->folder, t->first, &about, &t->log);
+  bool ok = describe(t, hb_trainer_options(t->trainer), &about) &&
+            run_log_open(&t->folder, t->first, &about, &t->log);
   json_close(&about);
   return ok;
 }
@@ -201,13 +202,15 @@ static hb_train_options options_of(const training *t, const char *method) {
                             .sequences = o->sequences,
                             .length = o->length,
                             .accumulate = o->accumulate,
+                            .samples = o->samples,
                             .rate = (double)o->rate,
                             .rate_end = (double)o->rate_end,
                             .warmup = (double)o->warmup,
                             .schedule = o->schedule,
                             .scale_rate = (double)o->scale_rate,
                             .decay = (double)o->decay,
-                            .clip = o->clip > 0 ? (double)o->clip : -1,
+                            .clip =
+                                cli_given(o, OPTION_CLIP) && o->clip == 0 ? -1 : (double)o->clip,
                             .teacher = (double)o->teacher,
                             .temperature = (double)o->distillation,
                             .round_inputs = o->round_inputs,
@@ -228,7 +231,7 @@ static int with_trainer(training *t) {
   hb_train_options options = options_of(t, t->method);
   if (hb_trainer_create(&t->source, &options, &t->trainer, &error) != HB_OK)
     return cli_fail_error(&error);
-  if (!restore(t) || !open_log(t, &options)) return CLI_FAILED;
+  if (!restore(t) || !open_log(t)) return CLI_FAILED;
   interrupt_catch();
   int code = run(t);
   run_log_close(&t->log);
@@ -276,9 +279,9 @@ static const char *find_contradiction(const cli_options *o, const char *method) 
   if (taught && !o->original) return "--teacher needs --original, the model that teaches";
   if (!taught && cli_given(o, OPTION_TRAIN_TEMPERATURE))
     return "--temperature is the teacher's: it needs --teacher";
-  bool begins_elsewhere = strcmp(method, "qat") != 0 && strcmp(method, "block-ap") != 0;
-  if (!taught && o->original && begins_elsewhere)
-    return "--original has no use here without --teacher";
+  bool begins =
+      strcmp(method, "full") != 0 && strcmp(method, "e2e-qp") != 0 && strcmp(method, "lora") != 0;
+  if (!taught && o->original && !begins) return "--original has no use here without --teacher";
   static const cli_option_id of_lora[] = {OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES,
                                           OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER};
   for (size_t i = 0; i < sizeof of_lora / sizeof *of_lora && strcmp(method, "lora") != 0; i++)
@@ -346,13 +349,17 @@ const cli_command command_finetune = {
     .operands = "QUANTIZED",
     .summary = "Trains a quantized model on",
     .details =
-        "qat trains the weights of the original through their rounding, and the scales of "
-        "blocks;\ne2e-qp the scales alone. Types stay as they are. lora leaves a model of any "
-        "types "
-        "as it is\nand trains an adapter of it: run --lora DIR/adapter.gguf, or merge.\n" TEXTS,
+        "qat trains the weights of the original through their rounding, and the scales of blocks;\n"
+        "e2e-qp the scales alone. Types stay as they are. lora leaves a model of any types as it\n"
+        "is and trains an adapter of it: run --lora DIR/adapter.gguf, or merge.\n"
+        "block-ap, autoround and lkd go layer by layer, each for an equal part of the steps, "
+        "until\n"
+        "it gives what the original's gives: block-ap trains the same as qat; autoround moves\n"
+        "weights by signs of gradients, at most half a step from the original; lkd is block-ap\n"
+        "that asks the original's layer on what the quantized layers before it leave.\n" TEXTS,
     .takes = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, OPTION_RANK,
                          OPTION_ALPHA, OPTION_MATRICES, OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER,
-                         TRAINING_OPTIONS),
+                         OPTION_SAMPLES, TRAINING_OPTIONS),
     .needs = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_DATA, OPTION_STEPS, OPTION_OUT_FOLDER),
     .least_operands = 1,
     .most_operands = 1,

@@ -29,6 +29,7 @@ static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
                              o->sequences,
                              o->length,
                              o->accumulate,
+                             o->samples,
                              o->round_inputs != 0,
                              o->bf16 != 0,
                              o->small_moments != 0,
@@ -63,7 +64,7 @@ static void describe_run(const hb_trainer *t, char out[65]) {
 
 /* ---- Writing ---- */
 
-/* Parameter i, or behind the last one the moments. */
+/* Parameter i, or behind the last one the moments, or what descent by signs has instead. */
 static void name_part(char out[32], uint32_t i, const hb_trainer *t) {
   if (i == t->parameter_count)
     hb_format(out, 32, "moments");
@@ -76,7 +77,9 @@ static void *part_at(const hb_trainer *t, uint32_t i, uint64_t *bytes) {
     *bytes = t->parameters[i].count * sizeof(float);
     return t->parameters[i].value;
   }
-  return hb_optimizer_state(t->optimizer, bytes);
+  if (t->optimizer) return hb_optimizer_state(t->optimizer, bytes);
+  *bytes = t->blocks->best.bytes;
+  return t->blocks->best.state;
 }
 
 static hb_status declare(const hb_trainer *t, hb_gguf_writer *writer, hb_error *error) {
@@ -105,6 +108,7 @@ static hb_status write_parts(const hb_trainer *t, hb_gguf_writer *writer, hb_err
 
 hb_status hb_trainer_save(hb_trainer *t, const hb_sink *sink, hb_error *error) {
   hb_gguf_writer *writer = NULL;
+  if (t->blocks) HB_TRY(hb_blocks_enter(t, t->step, error));
   hb_status status = hb_gguf_writer_create(t->allocator, sink, &writer, error);
   if (status == HB_OK) status = declare(t, writer, error);
   if (status == HB_OK) status = write_parts(t, writer, error);
@@ -158,8 +162,9 @@ static hb_status read_part(const hb_trainer *t, uint32_t i, const hb_source *sav
 hb_status hb_trainer_restore(hb_trainer *t, const hb_source *saved, hb_error *error) {
   uint32_t step = 0;
   HB_TRY(check(t, saved->gguf, &step, error));
+  if (t->blocks) HB_TRY(hb_blocks_restart(t, step, error));
   for (uint32_t i = 0; i <= t->parameter_count; i++) HB_TRY(read_part(t, i, saved, error));
   t->step = step;
   t->tokens = (uint64_t)step * t->o.accumulate * hb_graph_rows(t->graph);
-  return hb_optimizer_resume(t->optimizer, error);
+  return t->optimizer ? hb_optimizer_resume(t->optimizer, error) : HB_OK;
 }

@@ -13,25 +13,27 @@ static hb_status find_method(const char *name, hb_train_method *out, hb_error *e
       return HB_OK;
     }
   return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                 "there is no method of training '%s': full, qat, e2e-qp or lora", name);
+                 "there is no method of training '%s': full, qat, e2e-qp, lora, block-ap, "
+                 "autoround or lkd",
+                 name);
 }
 
 static void set_if_zero(double *field, double value) {
   if (*field == 0) *field = value;
 }
 
-static void fill_in(hb_train_options *o) {
-  if (!o->method) o->method = "full";
-  if (!o->schedule) o->schedule = "cosine";
+static void fill_in(hb_train_options *o, hb_train_method method) {
+  bool layers = hb_train_by_layers(method), signs = method == HB_TRAIN_AUTOROUND;
+  if (!o->schedule) o->schedule = signs ? "linear" : "cosine";
   if (!o->adapter_type) o->adapter_type = "f32";
   if (o->sequences == 0) o->sequences = 8;
   if (o->accumulate == 0) o->accumulate = 1;
-  set_if_zero(&o->rate, 1e-4);
+  set_if_zero(&o->rate, signs ? 5e-3 : layers ? 1e-3 : 1e-4);
   set_if_zero(&o->scale_rate, o->rate);
   set_if_zero(&o->beta1, 0.9);
   set_if_zero(&o->beta2, 0.95);
   set_if_zero(&o->epsilon, 1e-8);
-  set_if_zero(&o->clip, 1);
+  set_if_zero(&o->clip, layers ? -1 : 1);
   set_if_zero(&o->temperature, 1);
   if (o->rank == 0) o->rank = 8;
   set_if_zero(&o->alpha, 2 * (double)o->rank);
@@ -109,8 +111,10 @@ hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_erro
   hb_train_options *o = &t->o;
   *o = *options;
   o->allocator = t->allocator;
-  fill_in(o);
+  if (!o->method) o->method = "full";
   HB_TRY(find_method(o->method, &t->method, error));
+  HB_TRY(hb_blocks_check(t, error));
+  fill_in(o, t->method);
   HB_TRY(check_numbers(o, error));
   HB_TRY(check_adapter(t, options, error));
   HB_TRY(hb_check_parallel(o->parallel, error));

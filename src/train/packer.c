@@ -21,7 +21,7 @@ static uint64_t draw(uint64_t *state) {
 }
 
 /* Fisher and Yates. The modulus favours low numbers by 2^-32 at most. */
-static void shuffle(uint32_t *order, uint32_t count, uint64_t *state) {
+void hb_shuffle(uint32_t *order, uint32_t count, uint64_t *state) {
   for (uint32_t i = 0; i < count; i++) order[i] = i;
   for (uint32_t i = count; i > 1; i--) {
     uint32_t other = (uint32_t)(draw(state) % i), was = order[i - 1];
@@ -33,13 +33,13 @@ static void shuffle(uint32_t *order, uint32_t count, uint64_t *state) {
 static void begin_epoch(hb_packer *p, uint64_t epoch) {
   uint64_t state = p->seed ^ hb_hash(&epoch, sizeof epoch);
   p->epoch = epoch;
-  shuffle(p->document, p->documents, &state);
+  hb_shuffle(p->document, p->documents, &state);
   p->at[0] = 0;
   for (uint32_t i = 0; i < p->documents; i++) {
     uint32_t d = p->document[i];
     p->at[i + 1] = p->at[i] + (p->start[d + 1] - p->start[d]);
   }
-  shuffle(p->sequence, (uint32_t)p->sequences, &state);
+  hb_shuffle(p->sequence, (uint32_t)p->sequences, &state);
 }
 
 static hb_status begin(hb_packer *p, hb_error *error) {

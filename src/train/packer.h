@@ -25,4 +25,7 @@ uint64_t hb_packer_count(const hb_packer *packer);
 void hb_packer_take(hb_packer *packer, uint64_t number, hb_token *tokens, int32_t *targets,
                     uint32_t *first);
 
+/* order[count] = 0 .. count - 1, shuffled by what is drawn from *state. */
+void hb_shuffle(uint32_t *order, uint32_t count, uint64_t *state);
+
 #endif

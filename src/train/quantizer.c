@@ -35,6 +35,16 @@ static uint32_t grids_of(const hb_quantizer *q) {
   return q->coder->values / q->coder->step;
 }
 
+static float level_of(const hb_coder *c, uint32_t code) {
+  return c->table ? c->table[code] : c->first + (int)code;
+}
+
+float hb_quantizer_step(const hb_quantizer *q, hb_grid grid) {
+  uint32_t last = q->coder->levels - 1u;
+  float level = (level_of(q->coder, last) - level_of(q->coder, 0)) / (float)last;
+  return __builtin_fabsf(grid.scale) * level;
+}
+
 /* What one of a code's largest value is. */
 static float whole(const hb_quantizer *q) {
   return q->coder->parameters->high;
@@ -159,6 +169,10 @@ typedef struct projection {
   float *values;
 } projection;
 
+static float held(float x, float center, float most) {
+  return x > center + most ? center + most : x < center - most ? center - most : x;
+}
+
 static void project_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
   const projection *p = context;
   (void)thread;
@@ -172,6 +186,8 @@ static void project_rows(void *context, uint32_t thread, uint32_t first, uint32_
     c->grids(block, grids);
     for (uint64_t i = b * c->values, k = 0; k < c->values; i++, k++) {
       hb_grid grid = grids[k / c->step];
+      if (q->centers)
+        q->weights[i] = held(q->weights[i], q->centers[i], 0.5f * hb_quantizer_step(q, grid));
       if (q->weights) q->codes[i] = hb_nearest_code(c, grid, q->weights[i]);
       p->values[i] = hb_grid_value(c, grid, q->codes[i]);
     }
@@ -189,10 +205,6 @@ typedef struct derivation {
   hb_quantizer *q;
   float *gradient;
 } derivation;
-
-static float level_of(const hb_coder *c, uint32_t code) {
-  return c->table ? c->table[code] : c->first + (int)code;
-}
 
 /* The values of a grid: their gradients become those of the weights; *scale and *addend get those
  * of the grid. A weight beyond the outermost levels has no say. */

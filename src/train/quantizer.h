@@ -17,8 +17,10 @@ typedef struct hb_quantizer {
   const hb_coder *coder;
   uint32_t rows, cols;
   uint64_t block_count, grid_count;
-  float *weights; /* [rows][cols], or NULL */
-  uint8_t *codes; /* [rows][cols]: of the last projection, or fixed */
+  float *weights;       /* [rows][cols], or NULL */
+  const float *centers; /* [rows][cols]: a projection takes weights back to half a step from these;
+                           NULL: they go anywhere */
+  uint8_t *codes;       /* [rows][cols]: of the last projection, or fixed */
   uint64_t parameter_count;
   float *parameters; /* d[blocks], dmin[blocks], scale[grids], minimum[grids]: those there are */
   float *parameter_gradients; /* the same */
@@ -36,6 +38,9 @@ hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, con
                              uint32_t rows, uint32_t cols, const uint8_t *blocks,
                              const float *weights, hb_error *error);
 void hb_quantizer_end(hb_quantizer *q);
+
+/* The step of a grid: from a level to the next, where they are not even on average. */
+float hb_quantizer_step(const hb_quantizer *q, hb_grid grid);
 
 /* values[rows][cols] = what the matrix stands for as it is now. */
 void hb_quantizer_project(hb_quantizer *q, const hb_team *team, float *values);

@@ -9,10 +9,10 @@ static hb_status make_graphs(hb_trainer *t, hb_error *error) {
                               .sequences = t->o.sequences,
                               .length = t->o.length,
                               .bf16 = t->o.bf16,
-                              .recompute = t->o.recompute,
+                              .recompute = t->o.recompute || hb_train_by_layers(t->method),
                               .round_inputs = t->rounds};
   HB_TRY(hb_graph_create(&options, &t->graph, error));
-  if (t->o.teacher == 0) return HB_OK;
+  if (!t->original.model) return HB_OK;
   options.model = t->original.model;
   options.recompute = true; /* it never runs backward */
   options.round_inputs = NULL;

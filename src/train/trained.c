@@ -9,6 +9,11 @@ static hb_status out_of_memory(hb_error *error) {
 
 /* ---- Quantizers ---- */
 
+/* Layer by layer the tables stay. */
+static bool may_be_trained(const hb_trainer *t, const hb_weight *w) {
+  return w->present && (!hb_train_by_layers(t->method) || hb_weight_table[w->kind].per_layer);
+}
+
 /* A quantizer for a matrix whose type has one. `original`: its weights before, or NULL. */
 static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *original,
                                  hb_error *error) {
@@ -17,8 +22,9 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
   const hb_coder *coder = hb_coder_of(hb_weight_type(w, tensor));
   if (hb_weight_is_vector(w) || !coder) return HB_OK;
   t->rounds[weight] = t->o.round_inputs;
+  if (!may_be_trained(t, w)) return HB_OK;
   const float *values = NULL;
-  if (t->method == HB_TRAIN_QAT) values = hb_net_values(original ? original : &t->net, weight);
+  if (t->method != HB_TRAIN_E2E_QP) values = hb_net_values(original ? original : &t->net, weight);
   uint8_t *blocks = hb_allocate(t->allocator, tensor->bytes);
   if (!blocks) return out_of_memory(error);
   uint64_t at = hb_gguf_shard_data_start(t->source->gguf, tensor->shard) + tensor->offset;
@@ -48,7 +54,7 @@ static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_erro
 static hb_status check_floats(const hb_trainer *t, hb_error *error) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     const hb_weight *w = &t->net.model->weights[i];
-    if (!w->present || t->quantizers[i].coder) continue;
+    if (!may_be_trained(t, w) || t->quantizers[i].coder) continue;
     hb_type type = hb_weight_type(w, hb_gguf_tensor(t->source->gguf, w->name));
     if (hb_traits(type)->block_values > 1)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
@@ -70,14 +76,14 @@ static hb_status check_original(const hb_trainer *t, const hb_model *b, hb_error
   return HB_OK;
 }
 
-/* The original, for as long as it is needed: with a teacher to the end. */
+/* The original, for as long as it is needed: where it is followed, to the end. */
 static hb_status take_original(hb_trainer *t, bool quantizes, hb_error *error) {
   hb_net original = {0};
   if (!t->o.original) return quantizes ? begin_quantizers(t, NULL, error) : HB_OK;
   hb_status status = hb_net_load(&original, t->allocator, t->o.isa, t->o.original, error);
   if (status == HB_OK) status = check_original(t, original.model, error);
   if (status == HB_OK && quantizes) status = begin_quantizers(t, &original, error);
-  if (status == HB_OK && t->o.teacher > 0)
+  if (status == HB_OK && (t->o.teacher > 0 || hb_train_by_layers(t->method)))
     t->original = original;
   else
     hb_net_end(&original);
@@ -133,7 +139,9 @@ hb_status hb_train_load(hb_trainer *t, hb_error *error) {
 
 static bool is_trained(const hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
-  if (!w->present || t->quantizers[weight].coder) return w->present;
+  if (!may_be_trained(t, w)) return false;
+  if (t->quantizers[weight].coder) return true;
+  if (t->method == HB_TRAIN_AUTOROUND) return false;
   switch (w->kind) {
   case HB_WEIGHT_ROPE_FREQS:
   case HB_WEIGHT_ROPE_LONG:
@@ -146,7 +154,7 @@ static void add_parameter(hb_trainer *t, hb_parameter p) {
   if (p.count > 0) t->parameters[t->parameter_count++] = p;
 }
 
-static void add_parameters_of(hb_trainer *t, uint32_t weight) {
+void hb_train_add_parameters(hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_quantizer *q = &t->quantizers[weight];
   hb_parameter p = {.name = hb_string_of(w->name),
@@ -168,7 +176,8 @@ static void add_weights(hb_trainer *t) {
   for (uint32_t i = 0; i < t->model->weight_count; i++) {
     if (!is_trained(t, i)) continue;
     t->of_weight[i] = t->gradients + t->net.start[i];
-    add_parameters_of(t, i);
+    if (!hb_train_by_layers(t->method)) hb_train_add_parameters(t, i); /* else blocks.c does */
+    if (t->method == HB_TRAIN_AUTOROUND) t->quantizers[i].centers = hb_net_values(&t->original, i);
   }
 }
 
@@ -185,6 +194,22 @@ static void add_adapter(hb_trainer *t) {
   }
 }
 
+hb_status hb_train_make_optimizer(const hb_trainer *t, const hb_parameter *parameters,
+                                  uint32_t count, hb_optimizer **out, hb_error *error) {
+  hb_optimizer_options options = {
+      .kernels = t->team.kernels,
+      .beta1 = (float)t->o.beta1,
+      .beta2 = (float)t->o.beta2,
+      .epsilon = (float)t->o.epsilon,
+      .decay = (float)t->o.decay,
+      .max_norm = t->o.clip > 0 ? (float)t->o.clip : 0,
+      .moments = t->o.small_moments ? HB_MOMENTS_8_BIT : HB_MOMENTS_F32,
+      .allocator = t->allocator,
+      .state_allocator = t->o.state_allocator,
+  };
+  return hb_optimizer_create(&options, parameters, count, out, error);
+}
+
 hb_status hb_train_begin_optimizer(hb_trainer *t, hb_error *error) {
   uint32_t weights = t->model->weight_count;
   bool adapts = t->method == HB_TRAIN_LORA;
@@ -197,16 +222,6 @@ hb_status hb_train_begin_optimizer(hb_trainer *t, hb_error *error) {
     add_adapter(t);
   else
     add_weights(t);
-  hb_optimizer_options options = {
-      .kernels = t->team.kernels,
-      .beta1 = (float)t->o.beta1,
-      .beta2 = (float)t->o.beta2,
-      .epsilon = (float)t->o.epsilon,
-      .decay = (float)t->o.decay,
-      .max_norm = t->o.clip > 0 ? (float)t->o.clip : 0,
-      .moments = t->o.small_moments ? HB_MOMENTS_8_BIT : HB_MOMENTS_F32,
-      .allocator = t->allocator,
-      .state_allocator = t->o.state_allocator,
-  };
-  return hb_optimizer_create(&options, t->parameters, t->parameter_count, &t->optimizer, error);
+  if (hb_train_by_layers(t->method)) return HB_OK;
+  return hb_train_make_optimizer(t, t->parameters, t->parameter_count, &t->optimizer, error);
 }

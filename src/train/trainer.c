@@ -20,8 +20,9 @@ static hb_status create(hb_trainer *t, const hb_train_options *options, hb_error
   HB_TRY(hb_train_set_up(t, error));
   const hb_corpus *text = &t->o.text;
   HB_TRY(check_text(t, text, error));
-  return hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length,
-                          t->o.seed, &t->packer, error);
+  HB_TRY(hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length,
+                          t->o.seed, &t->packer, error));
+  return hb_train_by_layers(t->method) ? hb_blocks_begin(t, error) : HB_OK;
 }
 
 hb_status hb_trainer_create(const hb_source *source, const hb_train_options *options,
@@ -42,6 +43,7 @@ hb_status hb_trainer_create(const hb_source *source, const hb_train_options *opt
 
 void hb_trainer_destroy(hb_trainer *t) {
   if (!t) return;
+  hb_blocks_end(t);
   hb_packer_destroy(t->packer);
   hb_train_take_down(t);
   hb_release(t->allocator, t, sizeof *t);
@@ -57,10 +59,15 @@ void hb_train_take(const hb_trainer *t, hb_packer *packer, uint64_t number) {
   }
 }
 
+bool hb_train_reached(const hb_trainer *t, uint32_t weight) {
+  return t->of_weight[weight] &&
+         (!t->blocks || hb_blocks_reached(t, t->net.model->weights[weight].layer));
+}
+
 void hb_train_project(hb_trainer *t) {
   if (t->method == HB_TRAIN_LORA) hb_lora_project(&t->lora);
   for (uint32_t i = 0; i < t->model->weight_count; i++)
-    if (t->quantizers[i].coder)
+    if (t->quantizers[i].coder && hb_train_reached(t, i))
       hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
 }
 
@@ -90,11 +97,10 @@ static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums) {
   sums->scored += own.scored;
 }
 
-hb_status hb_trainer_step(hb_trainer *t, hb_train_report *out, hb_error *error) {
+/* A step of all parameters. */
+static hb_status step_all(hb_trainer *t, hb_train_report *out, hb_error *error) {
   hb_loss_sums sums = {0};
   double norm;
-  if (t->step >= t->o.steps)
-    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the run has had all its %u steps", t->o.steps);
   hb_train_project(t);
   memset(t->gradients, 0, t->gradient_count * sizeof *t->gradients);
   for (uint32_t i = 0; i < t->o.accumulate; i++) run_batch(t, t->step * t->o.accumulate + i, &sums);
@@ -103,14 +109,25 @@ hb_status hb_trainer_step(hb_trainer *t, hb_train_report *out, hb_error *error) 
   float rate = hb_schedule_rate(&t->schedule, t->step);
   HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(1 / scored), &norm, error));
   t->step++;
-  t->tokens += (uint64_t)t->o.accumulate * hb_graph_rows(t->graph);
-  *out = (hb_train_report){.step = t->step,
-                           .tokens = t->tokens,
-                           .rate = (double)rate,
+  *out = (hb_train_report){.rate = (double)rate,
                            .loss = sums.loss / scored,
                            .entropy = sums.entropy / scored,
                            .norm = norm};
   return HB_OK;
+}
+
+hb_status hb_trainer_step(hb_trainer *t, hb_train_report *out, hb_error *error) {
+  if (t->step >= t->o.steps)
+    return hb_fail(error, HB_STATE, HB_NO_OFFSET, "the run has had all its %u steps", t->o.steps);
+  HB_TRY(t->blocks ? hb_blocks_step(t, out, error) : step_all(t, out, error));
+  t->tokens += (uint64_t)t->o.accumulate * hb_graph_rows(t->graph);
+  out->step = t->step;
+  out->tokens = t->tokens;
+  return HB_OK;
+}
+
+const hb_train_options *hb_trainer_options(const hb_trainer *t) {
+  return &t->o;
 }
 
 uint64_t hb_trainer_steps(const hb_trainer *t) {

@@ -2,6 +2,7 @@
 #ifndef HB_TRAIN_TRAINER_H
 #define HB_TRAIN_TRAINER_H
 
+#include "train/blocks.h"
 #include "train/frozen.h"
 #include "train/graph.h"
 #include "train/lora.h"
@@ -16,6 +17,10 @@ typedef enum hb_train_method {
   HB_TRAIN_METHOD_LIST(HB_TRAIN_METHOD_ENUM)
 #undef HB_TRAIN_METHOD_ENUM
 } hb_train_method;
+
+static inline bool hb_train_by_layers(hb_train_method method) {
+  return method == HB_TRAIN_BLOCK_AP || method == HB_TRAIN_AUTOROUND || method == HB_TRAIN_LKD;
+}
 
 /* Tokens of a batch, in memory of their own. */
 typedef struct hb_rows {
@@ -35,7 +40,7 @@ struct hb_trainer {
   hb_model *frozen; /* that an adapter is trained on */
   hb_lora lora;
   hb_type adapter_type;
-  hb_net original; /* of the teacher; empty without one */
+  hb_net original; /* of the teacher or of targets; empty without one */
   hb_graph *graph, *teacher;
 
   hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
@@ -45,7 +50,8 @@ struct hb_trainer {
   float **of_weight;        /* [weights], NULL: frozen */
   hb_parameter *parameters; /* what the optimizer changes */
   uint32_t parameter_count;
-  hb_optimizer *optimizer;
+  hb_optimizer *optimizer; /* of all of them, or of a layer's; NULL: none */
+  hb_blocks *blocks;       /* where layers are trained one by one; else NULL */
   hb_schedule schedule;
 
   hb_packer *packer;
@@ -59,10 +65,17 @@ hb_status hb_train_check(hb_trainer *trainer, const hb_train_options *options, h
 /* trained.c: the model, what is beside it, and the original; the optimizer of what is trained. */
 hb_status hb_train_load(hb_trainer *trainer, hb_error *error);
 hb_status hb_train_begin_optimizer(hb_trainer *trainer, hb_error *error);
+/* Appends what is trained of a weight to the parameters. */
+void hb_train_add_parameters(hb_trainer *trainer, uint32_t weight);
+hb_status hb_train_make_optimizer(const hb_trainer *trainer, const hb_parameter *parameters,
+                                  uint32_t count, hb_optimizer **out, hb_error *error);
 
 /* setup.c: gives a trainer all but its text. */
 hb_status hb_train_set_up(hb_trainer *trainer, hb_error *error);
 void hb_train_take_down(hb_trainer *trainer);
+
+/* Whether a weight is trained, and training has come to it: layer by layer it may not. */
+bool hb_train_reached(const hb_trainer *trainer, uint32_t weight);
 
 /* Brings the values of quantized weights, or those of the adapter, up to date. */
 void hb_train_project(hb_trainer *trainer);

@@ -70,7 +70,7 @@ static hb_status write_tensors(const hb_trainer *t, hb_gguf_writer *writer, uint
   for (size_t i = 0; i < hb_gguf_tensor_count(from); i++) {
     const hb_tensor *tensor = hb_gguf_tensor_at(from, i);
     uint32_t weight = weight_of(t, tensor);
-    if (weight == HB_NONE || !t->of_weight[weight])
+    if (weight == HB_NONE || !hb_train_reached(t, weight))
       HB_TRY(copy(t, tensor, writer, piece, error));
     else if (t->quantizers[weight].coder)
       HB_TRY(write_blocks(t, tensor, weight, writer, error));
