@@ -130,6 +130,10 @@ bool cli_corpus_read(const hb_source *source, const cli_list *files, cli_corpus 
     cli_fail_error(&error);
     return false;
   }
+  if (!tokenizer) {
+    cli_fail("the model has no tokenizer to read text with");
+    return false;
+  }
   reading r = {.tokenizer = tokenizer, .corpus = out};
   hb_tokenizer_get_info(tokenizer, &r.info);
   bool ok = true;

@@ -128,7 +128,8 @@ typedef struct cli_list {
   X(KEYS, 0, "keys", NULL, FLAG, list_keys, 0, 0, NULL, "list the metadata")                       \
   X(PROGRAM, 0, "program", NULL, FLAG, list_program, 0, 0, NULL,                                   \
     "list the operations of a forward pass")                                                       \
-  X(INIT, 0, "init", "MODEL", TEXT, model, 0, 0, NULL, "the model to begin with")                  \
+  X(INIT, 0, "init", "MODEL", TEXT, model, 0, 0, NULL,                                             \
+    "the model to begin with; a config.json, or a folder without weights: random ones")            \
   X(DATA, 0, "data", "FILE", LIST, data, 0, 0, NULL,                                               \
     "text to learn, plain or .jsonl; may be repeated")                                             \
   X(VALIDATION, 0, "validation", "FILE", LIST, validation, 0, 0, NULL,                             \
@@ -144,7 +145,7 @@ typedef struct cli_list {
     "part of the loss that is divergence from the original, the rest being entropy")               \
   X(TRAIN_TEMPERATURE, 0, "temperature", "T", F32, distillation, 0.1, 100, "1",                    \
     "at which divergence from the teacher is taken")                                               \
-  X(RATE, 0, "rate", "R", F32, rate, 0, 1, NULL,                                                   \
+  X(RATE, 0, "rate", "R", F32, rate, 1e-12, 1, NULL,                                               \
     "learning rate at its highest (default: 1e-4; autoround: 0.005)")                              \
   X(SCALE_RATE, 0, "scale-rate", "R", F32, scale_rate, 0, 1, "0",                                  \
     "that of blocks' scales, in parts of themselves; 0: the same")                                 \
@@ -183,7 +184,8 @@ typedef struct cli_list {
     "steps between checkpoints, each with a measurement")                                          \
   X(TRAIN_RESUME, 0, "resume", NULL, FLAG, resume, 0, 0, NULL,                                     \
     "go on with DIR/checkpoint.gguf, which a run with the same arguments left")                    \
-  X(ORDER_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1", "of the order of the text")      \
+  X(ORDER_SEED, 0, "seed", "S", U64, weight_seed, 0, 0x1p64, "1",                                  \
+    "of the order of the text, and of weights that begin at random")                               \
   X(THREADS, 't', "threads", "N", U32, threads, 1, HB_MAX_THREADS, NULL,                           \
     "threads (default: one a processor)")                                                          \
   X(ISA, 0, "isa", "NAME", ISA, isa, 0, 0, NULL, "instruction set: scalar avx2 avx512 amx neon")   \

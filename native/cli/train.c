@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "common.h"
 #include "corpus.h"
+#include "import/initial.h"
 #include "report/curve.h"
 #include "run_folder.h"
 #include "run_log.h"
@@ -262,10 +263,18 @@ static int with_sources(training *t) {
   return with_trainer(t);
 }
 
+static hb_status open_model(training *t, hb_error *error) {
+  bool begins = t->options->model && hb_is_untrained(t->model);
+  if (!begins) return hb_source_open(t->model, &t->source, error);
+  HB_TRY(hb_untrained_open(t->model, t->options->weight_seed, &t->source, error));
+  printf("%s: weights begin at random\n", t->model);
+  return HB_OK;
+}
+
 static bool open_files(training *t) {
   const cli_options *o = t->options;
   hb_error error;
-  hb_status status = hb_source_open(t->model, &t->source, &error);
+  hb_status status = open_model(t, &error);
   if (status == HB_OK && o->original) status = hb_source_open(o->original, &t->original, &error);
   if (status == HB_OK && o->adapter) status = hb_file_open(o->adapter, &t->adapter, &error);
   if (status == HB_OK && o->state) status = hb_paged_create(o->state, &t->state, &error);

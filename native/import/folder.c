@@ -8,6 +8,7 @@
 typedef struct folder {
   hb_host_source source; /* first: what every source from hb_source_open begins with */
   char *path;
+  const uint64_t *seed; /* of weights that are drawn, or NULL: the folder has them */
   hb_json config_file;
   hb_config config;
   hb_tensor_files files;
@@ -202,6 +203,7 @@ static hb_status match_weights(folder *f, const hb_gguf *keys, hb_error *error) 
   hb_hyperparameters h;
   HB_TRY(hb_host_name_path(error, "config.json",
                            hb_hyperparameters_read(keys, f->config.architecture, &h, error)));
+  if (f->seed) return hb_import_begin(&f->config, &h, *f->seed, &f->weights, error);
   HB_TRY(hb_tensor_files_open(f->path, &f->files, error));
   return hb_import_match(&f->config, &h, f->files.tensors, f->files.count, &f->weights, error);
 }
@@ -335,14 +337,18 @@ static hb_status open_model(folder *f, hb_error *error) {
   return status;
 }
 
-hb_status hb_folder_open(const char *path, hb_source *out, hb_error *error) {
+/* seed: of weights that are drawn, or NULL. */
+static hb_status open_folder(const char *path, const uint64_t *seed, hb_source *out,
+                             hb_error *error) {
   *out = (hb_source){0};
   folder *f = calloc(1, sizeof *f);
   if (f) f->path = hb_host_copy_text(path);
   hb_status status = HB_MEMORY;
   if (f && f->path) {
     f->source = (hb_host_source){close_folder, includes, forget};
+    f->seed = seed;
     status = hb_host_name_path(error, path, open_model(f, error));
+    f->seed = NULL;
   } else {
     hb_fail(error, status, HB_NO_OFFSET, "no memory to open %s", hb_host_short_path(path));
   }
@@ -352,4 +358,13 @@ hb_status hb_folder_open(const char *path, hb_source *out, hb_error *error) {
   }
   *out = (hb_source){f->gguf, f, read_bytes};
   return HB_OK;
+}
+
+hb_status hb_folder_open(const char *path, hb_source *out, hb_error *error) {
+  return open_folder(path, NULL, out, error);
+}
+
+hb_status hb_folder_open_untrained(const char *path, uint64_t seed, hb_source *out,
+                                   hb_error *error) {
+  return open_folder(path, &seed, out, error);
 }

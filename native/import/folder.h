@@ -7,5 +7,8 @@
 
 /* Opens a folder; the result is closed as every source is. */
 hb_status hb_folder_open(const char *path, hb_source *out, hb_error *error);
+/* The same without safetensors, which are drawn. */
+hb_status hb_folder_open_untrained(const char *path, uint64_t seed, hb_source *out,
+                                   hb_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 #include "import/weights.h"
 #include "base/half.h"
+#include "import/initial.h"
 #include "quant/quant.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static bool is_norm(hb_weight_kind kind) {
 }
 
 static bool has(const hb_import_weight *w) {
-  return w->from || w->computed;
+  return w->from || w->computed || w->drawn;
 }
 
 /* ---- Order ---- */
@@ -163,20 +164,44 @@ static hb_status match(matcher *m, const hb_safetensors *files, uint32_t file_co
   return check_needs(m);
 }
 
+static hb_status open_slots(const hb_hyperparameters *h, hb_import_weights *out, hb_error *error) {
+  out->count = 0;
+  out->list = calloc(((size_t)h->layers + 1) * HB_WEIGHT_KINDS, sizeof *out->list);
+  if (out->list) return HB_OK;
+  return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a list of weights");
+}
+
+/* Closes the gaps between those that there are. */
+static void list_slots(const hb_hyperparameters *h, hb_import_weights *out) {
+  for (size_t i = 0; i < ((size_t)h->layers + 1) * HB_WEIGHT_KINDS; i++)
+    if (has(&out->list[i])) out->list[out->count++] = out->list[i];
+}
+
 hb_status hb_import_match(const hb_config *config, const hb_hyperparameters *h,
                           const hb_safetensors *files, uint32_t file_count, hb_import_weights *out,
                           hb_error *error) {
-  size_t slots = ((size_t)h->layers + 1) * HB_WEIGHT_KINDS;
-  *out = (hb_import_weights){.list = calloc(slots, sizeof *out->list)};
-  if (!out->list) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a list of weights");
+  HB_TRY(open_slots(h, out, error));
   matcher m = {config, h, out->list, error};
   hb_status status = match(&m, files, file_count);
-  if (status != HB_OK) {
+  if (status == HB_OK)
+    list_slots(h, out);
+  else
     hb_import_weights_close(out);
-    return status;
-  }
-  for (size_t i = 0; i < slots; i++)
-    if (has(&out->list[i])) out->list[out->count++] = out->list[i];
+  return status;
+}
+
+hb_status hb_import_begin(const hb_config *config, const hb_hyperparameters *h, uint64_t seed,
+                          hb_import_weights *out, hb_error *error) {
+  HB_TRY(open_slots(h, out, error));
+  matcher m = {config, h, out->list, error};
+  uint64_t kinds = hb_initial_kinds(config);
+  for (uint32_t row = 0; row <= h->layers; row++)
+    for (uint32_t kind = 0; kind < HB_WEIGHT_KINDS; kind++)
+      if ((kinds >> kind & 1) && hb_weight_table[kind].per_layer == (row > 0))
+        out->list[(uint64_t)row * HB_WEIGHT_KINDS + kind] =
+            hb_initial_weight(config, h, (hb_weight_kind)kind, row > 0 ? row - 1 : 0, seed);
+  add_factors(&m);
+  list_slots(h, out);
   return HB_OK;
 }
 
@@ -243,6 +268,10 @@ static void make_values(const hb_import_weight *w, uint64_t row, uint64_t first,
 void hb_import_read(const hb_import_weight *w, uint64_t at, void *bytes, size_t count) {
   uint8_t *to = bytes, made[PIECE * 4];
   size_t size = hb_traits(w->type)->block_bytes;
+  if (w->drawn) {
+    hb_initial_read(w, at, bytes, count);
+    return;
+  }
   if (!w->from) {
     memcpy(to, (const uint8_t *)w->computed + at, count);
     return;

@@ -24,6 +24,10 @@ typedef struct hb_import_weight {
   uint64_t head, heads; /* rows of a head, where the order depends on it */
   hb_type type;         /* of the result: the source's, or F32 */
   bool plus_one;        /* added to each value */
+
+  bool drawn; /* from neither: at random (initial.c) */
+  float mean, deviation;
+  uint64_t stream; /* state of the generator */
 } hb_import_weight;
 
 typedef struct hb_import_weights {
@@ -36,6 +40,9 @@ typedef struct hb_import_weights {
 hb_status hb_import_match(const hb_config *config, const hb_hyperparameters *h,
                           const hb_safetensors *files, uint32_t file_count, hb_import_weights *out,
                           hb_error *error);
+/* Lists the weights of a model that is yet to be trained, to be drawn. */
+hb_status hb_import_begin(const hb_config *config, const hb_hyperparameters *h, uint64_t seed,
+                          hb_import_weights *out, hb_error *error);
 void hb_import_weights_close(hb_import_weights *weights);
 
 hb_status hb_import_declare(const hb_import_weights *weights, hb_gguf_writer *writer,

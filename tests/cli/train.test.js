@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -14,7 +15,7 @@ import {
 import path from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { halfbyte, program, temporaryFolder } from './support.js';
+import { halfbyte, needs, program, shared, temporaryFolder } from './support.js';
 
 const story = (i) =>
   `Once upon a time there was cat number ${i}. It ate ${(i * 7) % 10} mice, and slept.`;
@@ -238,4 +239,88 @@ test('finetune trains a quantized model, and exports what it trained', (t) => {
     assert.equal(run.method, method);
     assert.ok(steps.at(-1).loss < steps[0].loss);
   }
+});
+
+const pieces = 'models/tales-5.8m/hf/tokenizer.model';
+const sample = 'text/tinystories-sample.txt';
+
+/** Entropy of a token where nothing but how often each comes is known. */
+function unigramEntropy(ids) {
+  const counts = new Map();
+  for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1);
+  return [...counts.values()].reduce(
+    (sum, n) => sum - (n / ids.length) * Math.log(n / ids.length),
+    0,
+  );
+}
+
+test('a configuration becomes a model', needs(pieces, sample), (t) => {
+  const folder = temporaryFolder(t);
+  const at = (name) => path.join(folder, name);
+  mkdirSync(at('new'));
+  copyFileSync(shared(pieces), at('new/tokenizer.model'));
+  const config = {
+    ...{
+      architectures: ['LlamaForCausalLM'],
+      model_type: 'llama',
+      vocab_size: 4096,
+      hidden_size: 48,
+    },
+    ...{
+      intermediate_size: 96,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 1,
+    },
+    ...{
+      max_position_embeddings: 64,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10000,
+      tie_word_embeddings: true,
+    },
+    ...{ hidden_act: 'silu', bos_token_id: 1, eos_token_id: 2 },
+  };
+  writeFileSync(at('new/config.json'), JSON.stringify(config));
+  const text = readFileSync(shared(sample), 'utf8').slice(0, 40_000);
+  writeFileSync(at('text.txt'), text);
+  const train = (init, out, steps) => [
+    ...[
+      'train',
+      '--init',
+      at(init),
+      '--data',
+      at('text.txt'),
+      '--out',
+      at(out),
+      '--steps',
+      String(steps),
+    ],
+    ...['--sequences', '4', '--length', '64', '--rate', '1e-2', '--rate-end', '0.1', '-t', '2'],
+  ];
+  const losses = (out) =>
+    readLog(at(`${out}/log.jsonl`))
+      .slice(1)
+      .map(({ loss }) => loss);
+
+  assert.match(succeed(train('new', 'run', 120)), /new: weights begin at random/);
+  const own = losses('run');
+  assert.ok(Math.abs(own[0] - Math.log(4096)) < 0.1, `${own[0]}`);
+  const ids = succeed(['tokenize', '-m', at('run/model.gguf'), text, '--ids'])
+    .trim()
+    .split(/[ ,]+/);
+  const unigram = unigramEntropy(ids);
+  const end = own.slice(-20).reduce((a, b) => a + b) / 20;
+  assert.ok(end < unigram - 0.3, `${end}, unigram entropy ${unigram}`);
+
+  succeed(train('new/config.json', 'same', 2));
+  succeed([...train('new', 'other', 2), '--seed', '2']);
+  assert.equal(losses('same')[0], own[0]);
+  assert.notEqual(losses('other')[0], own[0]);
+  writeFileSync(at('new/config.json'), JSON.stringify({ ...config, hidden_size: 47 }));
+  const { code, err } = halfbyte(train('new', 'wrong', 2));
+  assert.equal(code, 1);
+  assert.match(err, /new: .*config\.json: /);
+  mkdirSync(at('mute'));
+  writeFileSync(at('mute/config.json'), JSON.stringify(config));
+  assert.match(halfbyte(train('mute', 'none', 2)).err, /no tokenizer to read text with/);
 });
