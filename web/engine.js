@@ -17,6 +17,7 @@ import { defaultsOf, explainShortage, planModel } from './plan.js';
 import { quantizeFiles } from './quantize/work.js';
 import { Session, allLogits } from './session.js';
 import { Tokenizer } from './tokenizer.js';
+import { finetuneFiles } from './train/work.js';
 import { makeMachine } from './variants.js';
 
 /** @import { AdapterSource } from './adapters.js' */
@@ -31,6 +32,7 @@ import { makeMachine } from './variants.js';
 /** @import { ScoringArgs } from './scoring.js' */
 /** @import { Loaded } from './session.js' */
 /** @import { DownloadSettings, Pull, Source } from './sources.js' */
+/** @import { FinetuneCall } from './train/work.js' */
 /** @import { Crew, Machine } from './variants.js' */
 
 /** @typedef {(event: any) => void} Emit tells the caller of something while a call runs */
@@ -165,11 +167,16 @@ export class Engine {
     return { ...machine, ...read, vocabulary, kv: options.kv ?? 'f16' };
   }
 
-  // ---- Quantizing, without a model
+  // ---- Quantizing and training, without a model
 
   /** @param {QuantizeCall} args @param {EmitChunk} emit */
   quantize(args, emit) {
     return quantizeFiles(args, this.#host, emit);
+  }
+
+  /** @param {FinetuneCall} args @param {EmitChunk} emit @param {Watch} watch */
+  finetune(args, emit, watch) {
+    return finetuneFiles(args, this.#host, emit, watch);
   }
 
   // ---- Tokenizing

@@ -42,6 +42,7 @@ export { cache } from './cache/cache.js';
 export { defaultModel } from './default-model.js';
 export * from './error.js';
 export { quantize } from './quantize.js';
+export { finetune } from './train.js';
 export {
   AbortError,
   ArgumentError,

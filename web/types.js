@@ -44,6 +44,10 @@
 /** @typedef {import('./selftest.js').SelfTestCheck} SelfTestCheck */
 /** @typedef {import('./selftest.js').SelfTestReport} SelfTestReport */
 /** @typedef {import('./synthetic.js').SyntheticModel} SyntheticModel */
+/** @typedef {import('./train/options.js').Finetuning} Finetuning */
+/** @typedef {import('./train/options.js').FinetuneOptions} FinetuneOptions */
+/** @typedef {import('./train/options.js').TrainingStep} TrainingStep */
+/** @typedef {import('./train/options.js').TrainingText} TrainingText */
 /** @typedef {import('./variants.js').Capabilities} Capabilities */
 /** @typedef {import('./variants.js').Feature} Feature */
 /** @typedef {import('./variants.js').Variant} Variant */

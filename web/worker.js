@@ -18,7 +18,7 @@ import { parentPort } from './platform.js';
 /**
  * @typedef {'load' | 'inspect' | 'tokenize' | 'detokenize' | 'tokenTexts' | 'logits' | 'stream' |
  *   'chatTokens' | 'saveState' | 'restoreState' | 'bench' | 'kernels' | 'layers' | 'embed' | 'plan' |
- *   'perplexity' | 'compare' | 'quantize'} Method
+ *   'perplexity' | 'compare' | 'quantize' | 'finetune'} Method
  */
 /** @typedef {{ name: string, code: string, message: string, details: Record<string, any> }} ErrorRecord */
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { defaultModel, inspect, load, quantize } from '../index.js';
 import { parityHash } from '../parity.js';
 import { benchAllKernels, benchModel } from './bench.js';
+import { finetuneFile, textFile } from './finetune.js';
 import { print, printable, progressBar, rate, size } from './print.js';
 import { UsageError } from './usage.js';
 
@@ -74,6 +75,16 @@ export const COMMANDS = {
     ],
     operand: 'IN OUT',
     run: quantizeFile,
+  },
+  finetune: {
+    summary: 'Trains a LoRA adapter of a model on text; an interrupt ends it early',
+    takes: [
+      ...['data', 'validation', 'output', 'steps', 'learning-rate', 'schedule', 'warmup', 'decay'],
+      ...['sequences', 'sequence-length', 'rank', 'alpha', 'matrices', 'adapter-type'],
+      ...['order-seed', 'recompute', 'threads'],
+    ],
+    operand: 'MODEL',
+    run: finetuneFile,
   },
   render: {
     summary: "Renders conversations in JSON Lines with a model's chat template, to calibrate with",
@@ -298,15 +309,6 @@ async function quantizeFile(values, from, to) {
   );
   if (experimental)
     print(`experimental: ${experimental} has fewer than 4 bits a value, which costs quality`);
-}
-
-/** @param {string} path */
-function textFile(path) {
-  try {
-    return new File([readFileSync(path)], path);
-  } catch (error) {
-    throw new UsageError(/** @type {Error} */ (error).message);
-  }
 }
 
 /** @param {Values} values @param {string | undefined} file */

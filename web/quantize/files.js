@@ -5,16 +5,16 @@ import { openEntry } from '../cache/entry.js';
 import { readFully } from '../cache/directory.js';
 import { readBlobSync } from '../cache/opfs-place.js';
 import { targetOf } from '../download/target.js';
+import { headerEnds } from '../file-machine.js';
 import { IoError } from '../generated.js';
 import { builtin } from '../platform.js';
 import { openSource, storeFor } from '../sources.js';
-import { headerEnds } from './machine.js';
 import { TemporaryFiles } from './temporary.js';
 
 /** @import { Pointer } from '../core.js' */
+/** @import { FileMachine } from '../file-machine.js' */
 /** @import { Progress } from '../progress.js' */
 /** @import { DownloadSettings, Pull, Source } from '../sources.js' */
-/** @import { QuantizeMachine } from './machine.js' */
 /** @import { SyncFile } from './window.js' */
 
 const PIECE = 1 << 20; // bytes that are fetched at a time
@@ -35,7 +35,7 @@ export class Files {
   #index = 0;
   /** @type {(() => Promise<void> | void)[]} */ #ends = [];
 
-  /** @param {QuantizeMachine} machine @param {FileHow} how */
+  /** @param {FileMachine} machine @param {FileHow} how */
   constructor(machine, how) {
     this.#machine = machine;
     this.#how = how;

@@ -1,35 +1,26 @@
-// The module that quantizes. It is fetched when something is to be quantized, and asks for the bytes
-// of its files, and hands on those of the result, without waiting.
-import { TruncatedError } from '../generated.js';
-import { capabilities, instantiate, startCrew, unavailable } from '../variants.js';
-import { Window } from './window.js';
+// The module that quantizes.
+import { FileMachine } from '../file-machine.js';
 
-/** @import { Core, Pointer } from '../core.js' */
+/** @import { Pointer } from '../core.js' */
 /** @import { Crew } from '../variants.js' */
-/** @import { SyncFile } from './window.js' */
+/** @import { Writer } from '../file-machine.js' */
 
 const MODULE = () => new URL('../../build/wasm/halfbyte-quantize.wasm', import.meta.url);
-const FEED = 1 << 16; // bytes of a header that enter the module at a time
 
 /**
  * What the module tells and asks while it works. What these throw ends the work.
- * @typedef {object} Listener
- * @property {(bytes: Uint8Array) => void} write takes bytes of the result, which do not stay
+ * @typedef {object} Asked
  * @property {(tensor: Pointer, type: number) => number} choose
  * @property {(tensor: Pointer, type: number, bytes: number, sensitivity: number) => void} budget
  * @property {(tensor: Pointer, type: number, bytes: number, error: number, reason: Pointer,
  *   note: Pointer) => void} report
  * @property {(done: number, total: number) => void} progress
+ *
+ * @typedef {Writer & Asked} Listener
  */
 
-export class QuantizeMachine {
-  /** @type {Core} */ core = /** @type {any} */ (undefined); // until it is instantiated
-  /** The hb_parallel, or 0. @type {Pointer} */ parallel = 0;
-  threads = 1;
-  /** @type {string | undefined} */ threadsReason;
-  /** Whom the module talks to. @type {Listener | undefined} */ listener;
-  /** What a callback threw. @type {unknown} */ #failure;
-  /** By the numbers that the module gives them. @type {Window[]} */ #files = [];
+export class QuantizeMachine extends FileMachine {
+  /** Whom the module talks to. @type {Listener | undefined} */ listener = undefined;
 
   /**
    * @param {number | undefined} threads
@@ -37,133 +28,23 @@ export class QuantizeMachine {
    * @returns {Promise<QuantizeMachine>}
    */
   static async create(threads, startThreads) {
-    const can = capabilities();
-    if (!can.simd.available) throw unavailable(can.simd);
     const machine = new QuantizeMachine();
-    // Its memory could be shared even where no thread can be given it.
-    const instance = await instantiate(MODULE(), true, machine.functions());
-    machine.core = instance.core;
-    const count = threads ?? can.threads.count;
-    if (count === 1) return machine;
-    let reason = can.threads.reason;
-    if (can.threads.available) {
-      try {
-        machine.parallel = await startCrew(instance, { count, leastWork: 0 }, startThreads);
-        machine.threads = count;
-        return machine;
-      } catch (error) {
-        reason = /** @type {Error} */ (error).message;
-      }
-    }
-    machine.threadsReason = reason;
+    await machine.start(MODULE(), threads, startThreads);
     return machine;
   }
 
   /** What the module may call. @returns {Record<string, Function>} */
   functions() {
-    /** @template T @param {T} failed @param {(...args: any[]) => T} body */
-    const guarded = (failed, body) => {
-      return (/** @type {any[]} */ ...args) => {
-        if (this.#failure !== undefined) return failed;
-        try {
-          return body(...args);
-        } catch (error) {
-          this.#failure = error;
-          return failed;
-        }
-      };
-    };
-    const view = (/** @type {Pointer} */ at, /** @type {number} */ count) =>
-      this.core.bytes.subarray(at >>> 0, (at >>> 0) + count);
     const told = (/** @type {'budget' | 'report' | 'progress'} */ what) =>
-      guarded(undefined, (...args) => /** @type {Function} */ (this.listener?.[what])(...args));
+      this.guarded(undefined, (...args) =>
+        /** @type {Function} */ (this.listener?.[what])(...args),
+      );
     return {
-      read: guarded(-1, (file, offset, at, count) =>
-        this.#files[file].read(offset, view(at, count)),
-      ),
-      write: guarded(-1, (at, count) => {
-        this.listener?.write(view(at, count));
-        return 0;
-      }),
-      choose: guarded(0, (tensor, type) => this.listener?.choose(tensor, type) ?? type),
+      ...super.functions(),
+      choose: this.guarded(0, (tensor, type) => this.listener?.choose(tensor, type) ?? type),
       budget: told('budget'),
       report: told('report'),
       progress: told('progress'),
     };
   }
-
-  dropFiles() {
-    this.#files = [];
-  }
-
-  /** Takes the next file. @param {SyncFile} file */
-  addFile(file) {
-    this.#files.push(new Window(file));
-  }
-
-  /**
-   * Calls a function that may call back.
-   * @param {string} name
-   * @param {...number} args
-   */
-  check(name, ...args) {
-    try {
-      this.core.check(name, ...args);
-    } catch (error) {
-      throw this.#failure ?? error;
-    }
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  // ---- Headers
-
-  /** @returns {Pointer} an hb_gguf */
-  createHeader() {
-    return this.core.result('hb_gguf_create', this.core.call('hb_wasm_allocator'));
-  }
-
-  /**
-   * What takes the header of the next file of a model as its bytes come.
-   * @param {Pointer} gguf
-   * @param {number | undefined} size of the file, if it is known
-   * @returns {(bytes: Uint8Array) => boolean} whether the header is complete
-   */
-  feeder(gguf, size) {
-    const { core } = this;
-    core.check('hb_gguf_begin_shard', gguf, BigInt.asUintN(64, BigInt(size ?? -1)));
-    let done = false;
-    return (bytes) => {
-      for (let at = 0; !done && at < bytes.length; at += FEED) {
-        const piece = bytes.subarray(at, at + FEED);
-        done = core.scope((allocate) => {
-          const [put, said] = [allocate(FEED), allocate(8)];
-          core.bytes.set(piece, put);
-          core.bytes.fill(0, said, said + 8);
-          core.check('hb_gguf_feed', gguf, put, piece.length, said, said + 4);
-          return core.bytes[said + 4] !== 0;
-        });
-      }
-      return done;
-    };
-  }
-
-  /**
-   * Reads a header from a file that can be read anywhere.
-   * @param {Pointer} gguf
-   * @param {SyncFile} file
-   */
-  readHeader(gguf, file) {
-    const feed = this.feeder(gguf, file.size);
-    const piece = new Uint8Array(FEED);
-    for (let offset = 0, count = -1; ; offset += count) {
-      count = file.read(offset, piece);
-      if (count === 0) throw headerEnds(offset);
-      if (feed(piece.subarray(0, count))) return;
-    }
-  }
-}
-
-/** @param {number} offset */
-export function headerEnds(offset) {
-  return new TruncatedError('the file ends inside its header', { offset });
 }

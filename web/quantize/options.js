@@ -1,6 +1,7 @@
 // What a caller may say about quantizing, checked and in the form that the worker takes.
 import { downloadSettings } from '../download/settings.js';
 import { ArgumentError, MAX_THREADS, TYPE } from '../generated.js';
+import { textsOfLines } from '../jsonl.js';
 import { number, seedOf, text } from '../options.js';
 
 /** @import { ModelSource } from '../options.js' */
@@ -221,30 +222,14 @@ async function calibrationTexts(given) {
       const { name = '' } = /** @type {Partial<File>} */ (each);
       const content = await each.text();
       const special = name.endsWith('.jsonl'); // prompts that a template made
-      texts.push({ text: special ? textsOfLines(name, content) : content, special });
+      texts.push({ text: special ? joinedLines(name, content) : content, special });
     }
   }
   return texts;
 }
 
-/** The texts of JSON Lines, one behind the other. @param {string} name @param {string} content */
-function textsOfLines(name, content) {
-  let texts = '';
-  for (const [i, line] of content.split('\n').entries()) {
-    if (line.trim() === '') continue;
-    /** @type {any} */
-    let value;
-    try {
-      value = JSON.parse(line);
-    } catch (cause) {
-      throw new ArgumentError(`${name}, line ${i + 1}: this is no JSON`, { cause });
-    }
-    const found = [value, value?.text, value?.prompt].find((each) => typeof each === 'string');
-    if (found === undefined)
-      throw new ArgumentError(
-        `${name}, line ${i + 1}: neither a string nor an object with a "text" or "prompt"`,
-      );
-    texts += `${found}\n`;
-  }
-  return texts;
+/** @param {string} name @param {string} content */
+function joinedLines(name, content) {
+  const lines = textsOfLines(name, content).map((line) => `${line}\n`);
+  return lines.join('');
 }

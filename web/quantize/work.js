@@ -1,14 +1,13 @@
 // Quantizing in a worker, whose thread it keeps busy from its beginning to its end.
 import { keyOf, openEntry } from '../cache/entry.js';
-import { Restart } from '../download/restart.js';
 import { EngineError } from '../error.js';
 import { ArgumentError } from '../generated.js';
 import { Progress } from '../progress.js';
-import { shardOf, splitCount } from '../sources.js';
 import { Files } from './files.js';
 import { storeOf } from './kept.js';
 import { Listening } from './listening.js';
 import { QuantizeMachine } from './machine.js';
+import { openAgain, openShards } from './open.js';
 import { Output, handOver, keepResult } from './output.js';
 import { ruleFor } from './rules.js';
 import { takeSamples } from './samples.js';
@@ -59,7 +58,7 @@ export async function quantizeFiles(call, host, emit) {
   const { run, download: settings, keep } = call;
   const files = new Files(machine, { pull, settings, progress, run });
   const work = async () => {
-    const model = await openAgain(machine, files, call);
+    const model = await openAgain(files, () => openModel(machine, files, call));
     return { machine, model, emit };
   };
   try {
@@ -109,44 +108,19 @@ async function keepingEntry(identity, settings, progress, body) {
 /** @typedef {{ gguf: Pointer, importance: Pointer, gradients: Pointer }} Opened 0: not there */
 
 /**
- * Opens a model, and begins anew where what was downloaded turned out to be wrong.
- * @param {QuantizeMachine} machine
- * @param {Files} files
- * @param {QuantizeCall} call
- */
-async function openAgain(machine, files, call) {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await openModel(machine, files, call);
-    } catch (error) {
-      if (!(error instanceof Restart)) throw error;
-      if (tries > error.most) throw error.error;
-      await files.restart();
-    }
-  }
-}
-
-/**
  * @param {QuantizeMachine} machine
  * @param {Files} files
  * @param {QuantizeCall} call
  * @returns {Promise<Opened>}
  */
 async function openModel(machine, files, { sources, imatrix, gradients, quantized }) {
-  const { core } = machine;
   const measured = imatrix ?? gradients;
-  const gguf = machine.createHeader();
-  const check = () => {
-    if (quantized !== 'take') refuseQuantized(machine, gguf);
-  };
-  let count = Math.max(sources.length, splitCount(sources[0]));
-  files.expect(count + (measured ? 1 : 0));
-  for (let shard = 0; shard < count; shard++) {
-    await files.open(sources[shard] ?? shardOf(sources[0], shard, count), gguf, check);
-    count = core.call('hb_gguf_shard_count', gguf);
-    files.expect(count + (measured ? 1 : 0));
-  }
-  core.check('hb_gguf_check_complete', gguf);
+  const gguf = await openShards(machine, files, sources, {
+    more: measured ? 1 : 0,
+    onHeader: (header) => {
+      if (quantized !== 'take') refuseQuantized(machine, header);
+    },
+  });
   if (!measured) return { gguf, importance: 0, gradients: 0 };
   const header = machine.createHeader();
   await files.open(measured, header, () => {});
