@@ -18,7 +18,8 @@ static hb_status check_numbers(const hb_train_options *o, hb_train_method method
               {signs && o->epsilon > 0, "epsilon"},
               {signs && o->decay > 0, "decay"},
               {signs && o->clip > 0, "clip"},
-              {signs && o->small_moments != 0, "small_moments"}};
+              {signs && o->small_moments != 0, "small_moments"},
+              {signs && o->state_allocator, "state_allocator"}};
   for (size_t i = 0; i < sizeof none / sizeof *none; i++)
     if (none[i].given)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "%s has no meaning in training by %s",

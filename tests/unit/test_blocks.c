@@ -329,6 +329,10 @@ static void options_without_meaning_are_refused_by_name(void **state) {
   o.small_moments = 1;
   refuses(&source, &o, "small_moments has no meaning");
   o = usual;
+  o.method = "autoround";
+  o.state_allocator = hb_allocator_or_default(NULL);
+  refuses(&source, &o, "state_allocator has no meaning");
+  o = usual;
   o.method = "qat";
   refuses(&source, &o, "samples are of methods that train layer by layer, and qat");
   o = usual;
