@@ -850,8 +850,8 @@ typedef struct hb_train_options {
                        5e-3] */
   double rate_end;  /* part of it in the end [0] */
   double warmup;    /* part of the steps in which it rises [0] */
-  const char *schedule;                /* constant, linear or cosine [cosine; autoround linear] */
-  double scale_rate;                   /* of blocks' scales, in parts of themselves [rate] */
+  const char *schedule; /* constant, linear or cosine [cosine; autoround linear] */
+  double scale_rate;    /* of blocks' scales, in parts of themselves [rate; autoround a fifth] */
   double beta1, beta2, epsilon, decay; /* [0.9, 0.95, 1e-8, 0] */
   double
       clip; /* norm of the gradient at most; less than 0: as it is [1; layer by layer as it is] */

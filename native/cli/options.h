@@ -148,7 +148,7 @@ typedef struct cli_list {
   X(RATE, 0, "rate", "R", F32, rate, 1e-12, 1, NULL,                                               \
     "learning rate at its highest (default: 1e-4; autoround: 0.005)")                              \
   X(SCALE_RATE, 0, "scale-rate", "R", F32, scale_rate, 0, 1, "0",                                  \
-    "that of blocks' scales, in parts of themselves; 0: the same")                                 \
+    "that of blocks' scales, in parts of themselves; 0: the same, autoround a fifth")              \
   X(RATE_END, 0, "rate-end", "PART", F32, rate_end, 0, 1, "0", "part of the rate in the end")      \
   X(WARMUP, 0, "warmup", "PART", F32, warmup, 0, 1, "0", "part of the steps in which it rises")    \
   X(SCHEDULE, 0, "schedule", "NAME", TEXT, schedule, 0, 0, NULL,                                   \

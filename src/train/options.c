@@ -29,7 +29,7 @@ static void fill_in(hb_train_options *o, hb_train_method method) {
   if (o->sequences == 0) o->sequences = 8;
   if (o->accumulate == 0) o->accumulate = 1;
   set_if_zero(&o->rate, signs ? 5e-3 : layers ? 1e-3 : 1e-4);
-  set_if_zero(&o->scale_rate, o->rate);
+  set_if_zero(&o->scale_rate, signs ? o->rate / 5 : o->rate);
   set_if_zero(&o->beta1, 0.9);
   set_if_zero(&o->beta2, 0.95);
   set_if_zero(&o->epsilon, 1e-8);
