@@ -1,4 +1,4 @@
-// Serves the example page on this machine, with the headers that threads need.
+// Serves the example pages on this machine, with the headers that threads need.
 //   node examples/chat/serve.js [--port N] [--no-isolation]
 import { createReadStream, realpathSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
@@ -12,6 +12,7 @@ const ROOT = realpathSync(fileURLToPath(new URL('../../', import.meta.url))) + s
 const SERVED = [
   'web',
   'build/wasm',
+  'examples/adapt',
   'examples/chat',
   'examples/models',
   'node_modules/@huggingface/jinja/dist',
@@ -124,6 +125,6 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     options: { port: { type: 'string', default: '8080' }, 'no-isolation': { type: 'boolean' } },
   });
   const { url } = await serve({ port: Number(values.port), isolated: !values['no-isolation'] });
-  console.log(`The page is at ${url}${PAGE}`);
+  console.log(`The page is at ${url}${PAGE}, one that trains at ${url}/examples/adapt/`);
   if (values['no-isolation']) console.log('Without cross-origin isolation: one thread only.');
 }
