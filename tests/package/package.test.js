@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { bytesIn, installPackage, root } from './support.js';
 
-const MOST_BYTES = 6 * 2 ** 20; // installed, dependencies and the modules that quantize and train included
+const MOST_BYTES = 6.5 * 2 ** 20; // installed, dependencies and the modules that quantize and train included
 const MOST_MODEL_BYTES = 3.5e6;
 
 let installed, manifest;
@@ -32,7 +32,7 @@ test('it holds the sources of web with their types, the modules and the default 
   );
 });
 
-test('installed with its dependencies it takes less than 6 MiB, of which the model less than 3.5 MB', () => {
+test('installed with its dependencies it takes less than 6.5 MiB, of which the model less than 3.5 MB', () => {
   const { bytes } = installed;
   assert.ok(bytes < MOST_BYTES, `${bytes} bytes`);
   const models = bytesIn(join(installed.folder, 'node_modules/halfbyte/examples/models'));
