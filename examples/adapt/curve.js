@@ -37,16 +37,21 @@ function ticks(least, most, count) {
 /** @param {Curve} curve */
 export function drawCurve({ losses, steps, width }) {
   width = Math.max(width, LEAST_WIDTH);
+  const narrow = width < 420;
   const most = Math.max(1, ...losses) * 1.05;
   const x = (step) => LEFT + ((width - LEFT - RIGHT) * step) / steps;
   const y = (loss) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - loss / most);
   const svg = node('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', class: 'plot' });
   svg.append(
     node('title', {}, describe(losses, steps)),
-    node('text', { x: 0, y: 14, class: 'plot-title' }, 'Loss (nats a token)'),
+    node(
+      'text',
+      { x: 0, y: 14, class: 'plot-title' },
+      narrow ? 'Loss (nats)' : 'Loss (nats a token)',
+    ),
     ...legend(width),
     ...rows(ticks(0, most, 5), y, width),
-    ...columns(ticks(0, steps, width < 420 ? 4 : 8).filter(Number.isInteger), x),
+    ...columns(ticks(0, steps, narrow ? 4 : 8).filter(Number.isInteger), x),
     node('text', { x: x(steps / 2), y: HEIGHT - 6, class: 'tick' }, 'step'),
   );
   if (losses.length > 0) svg.append(line(losses, x, y, 'each'), line(smooth(losses), x, y, 'mean'));

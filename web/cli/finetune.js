@@ -43,7 +43,7 @@ export async function finetuneFile(values, model) {
     onProgress: progressBar(),
     onStep: show,
   });
-  const bytes = await done.adapter.bytes();
+  const bytes = new Uint8Array(await done.adapter.arrayBuffer());
   writeFileSync(`${output}.unfinished`, bytes);
   renameSync(`${output}.unfinished`, output);
   const { documents, textTokens, steps, tokens, seconds } = done;
