@@ -13,13 +13,13 @@ void step_line_begin(step_line *line, uint32_t steps, bool taught) {
 }
 
 const char *step_line_time(double seconds, char *buffer) {
-  uint64_t s = seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 1000000000;
+  uint32_t s = seconds < 1e9 ? (uint32_t)(seconds + 0.5) : 1000000000;
   if (s >= 3600)
-    snprintf(buffer, 24, "%" PRIu64 " h %02d min", s / 3600, (int)(s / 60 % 60));
+    snprintf(buffer, STEP_LINE_TIME, "%" PRIu32 " h %02" PRIu32 " min", s / 3600, s / 60 % 60);
   else if (s >= 60)
-    snprintf(buffer, 24, "%d min %02d s", (int)(s / 60), (int)(s % 60));
+    snprintf(buffer, STEP_LINE_TIME, "%" PRIu32 " min %02" PRIu32 " s", s / 60, s % 60);
   else
-    snprintf(buffer, 24, "%d s", (int)s);
+    snprintf(buffer, STEP_LINE_TIME, "%" PRIu32 " s", s);
   return buffer;
 }
 
@@ -28,7 +28,7 @@ void step_line_show(step_line *line, const hb_train_report *r, double tokens_per
   double now = hb_clock(), between = SECONDS_BETWEEN_LINES;
   if (line->terminal) between = SECONDS_BETWEEN_DRAWINGS;
   if (r->step < line->steps && now - line->drawn_at < between) return;
-  char left[24];
+  char left[STEP_LINE_TIME];
   line->drawn_at = now;
   line->drawn = line->terminal;
   line->last = r->step == line->steps;

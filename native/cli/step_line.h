@@ -23,7 +23,9 @@ void step_line_show(step_line *line, const hb_train_report *r, double tokens_per
 /* Makes room for other lines; that of the last step stays above them. */
 void step_line_end(step_line *line);
 
-/* "1 h 05 min", "3 min 20 s" or "12 s" into a buffer of 24 bytes, which is returned. */
+#define STEP_LINE_TIME 32
+
+/* "1 h 05 min", "3 min 20 s" or "12 s" into a buffer of STEP_LINE_TIME bytes, which is returned. */
 const char *step_line_time(double seconds, char *buffer);
 
 #endif

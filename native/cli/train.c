@@ -97,7 +97,7 @@ static int stop(training *t, uint64_t at) {
 }
 
 static int finish(training *t) {
-  char time[24];
+  char time[STEP_LINE_TIME];
   step_line_end(&t->line);
   if (!run_folder_write_result(&t->folder, write_result, t->trainer)) return CLI_FAILED;
   printf("%s/%s written, after %s of training\n", t->options->output, t->folder.name,
