@@ -6,7 +6,10 @@ import { workOptions } from '../quantize/options.js';
 /** @import { LoadProgress } from '../progress.js' */
 /** @import { DownloadSettings } from '../sources.js' */
 
-/** @typedef {string | Blob | (string | Blob)[]} TrainingText */
+/**
+ * Text to learn: strings and files are cut into documents, each of a list's strings is one.
+ * @typedef {string | Blob | (string | Blob)[]} TrainingText
+ */
 
 /**
  * Options of `finetune`.
