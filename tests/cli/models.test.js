@@ -221,7 +221,7 @@ test('logits writes nothing when it fails', (t) => {
 // The reference is llama.cpp v0.5.0 over all chunks: F32 26.0594, Q4_0 26.5996. Ours quantizes
 // activations per block in f32, so Q4_0 may differ in the fourth digit; test:full measures it all.
 test('perplexity of the first chunks: Q4_0 costs about 2 %',
-  needs('models/tales-5.8m/tales-5.8m-f32.gguf', 'text/tales-val.txt'), () => {
+  needs('models/tales-5.8m/tales-5.8m-f32.gguf', 'models/tales-5.8m/ggml/Q4_0.gguf', 'text/tales-val.txt'), () => {
     const measure = (model, ...more) => {
       const { code, out, err } = halfbyte([
         'perplexity', '-m', model, '-f', shared('text/tales-val.txt'), '--ctx', '256',
@@ -233,11 +233,13 @@ test('perplexity of the first chunks: Q4_0 costs about 2 %',
       return Number(value);
     };
     const exact = measure(shared('models/tales-5.8m/tales-5.8m-f32.gguf'));
-    const quantized = measure(defaultModel);
+    const rounded = shared('models/tales-5.8m/ggml/Q4_0.gguf');
+    const quantized = measure(rounded);
     assert.ok(exact > 15 && exact < 40, `F32 ${exact}`);
     const excess = Math.log(quantized / exact);
     assert.ok(excess > 0 && excess < 0.05, `excess ${excess}`);
-    assert.equal(measure(defaultModel, '-t', '1'), quantized);
+    assert.equal(measure(rounded, '-t', '1'), quantized);
+    assert.ok(measure(defaultModel) < quantized, 'training made good for it');
   });
 
 test('perplexity refuses a text that is too short', (t) => {
@@ -250,14 +252,19 @@ test('perplexity refuses a text that is too short', (t) => {
 
 // ---- quantize ----
 
-test('quantize makes the default model from its F32 weights',
-  needs('models/tales-5.8m/tales-5.8m-f32.gguf'), (t) => {
-    const file = path.join(temporaryFolder(t), 'model.gguf');
+test('quantize makes of equal weights a model with the bits of the one that ggml makes',
+  needs('models/tales-5.8m/tales-5.8m-f32.gguf', 'models/tales-5.8m/ggml/Q4_0.gguf'), (t) => {
+    const folder = temporaryFolder(t);
+    const file = path.join(folder, 'model.gguf');
     const { code, err } = halfbyte([
       'quantize', shared('models/tales-5.8m/tales-5.8m-f32.gguf'), file, '--type', 'q4_0',
     ]);
     assert.equal(code, 0, err);
-    assert.ok(readFileSync(file).equals(readFileSync(defaultModel)));
+    assert.equal(readFileSync(file).length, readFileSync(shared('models/tales-5.8m/ggml/Q4_0.gguf')).length);
+    const hashes = [file, shared('models/tales-5.8m/ggml/Q4_0.gguf')].map(
+      (model) => halfbyte(['parity', '-m', model, '--tokens', '1,403,407,261']).out);
+    assert.match(hashes[0], /^[0-9a-f]{64}/);
+    assert.equal(hashes[0], hashes[1]);
   });
 
 test('quantize says which tensors fell back to another type', needs(stories), (t) => {
