@@ -13,10 +13,10 @@ import { BROWSERS, installed } from './support.js';
 const program = process.env.HB_CLI ?? 'build/native/halfbyte';
 const hostile = '</script><img src=x onerror="document.title=1"> there was a king. ';
 
-/** A second model: the first, with other weights in one place. */
+/** A second model: the first, with other weights in its last layer, before the table of 590 kB. */
 function otherModel(folder) {
   const bytes = readFileSync(modelPath);
-  bytes.fill(0x5a, bytes.length - 20_000);
+  bytes.fill(0x2a, bytes.length - 640_000, bytes.length - 620_000);
   const path = join(folder, '<i>other.gguf');
   writeFileSync(path, bytes);
   return path;
