@@ -861,6 +861,8 @@ typedef struct hb_train_options {
   double z;           /* weight of log(sum of exp(logits))^2 [0] */
   int round_inputs;   /* inputs of quantized matrices are rounded to int8, as when they run */
   int bf16;           /* products in bf16: faster where the machine can, with bits of its own */
+  int tables;         /* e2e-qp: matrices outside of layers are trained whole, as by qat; Block-AP
+                         leaves them as they were */
   int recompute;      /* layers run again on the way back: less memory */
   int small_moments;  /* AdamW's moments in 8 bits */
   const hb_allocator *state_allocator; /* of their one block of memory, which may lie in a mapped

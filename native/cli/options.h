@@ -168,6 +168,8 @@ typedef struct cli_list {
     "run layers again on the way back instead of keeping them")                                    \
   X(ROUND_INPUTS, 0, "round-inputs", NULL, FLAG, round_inputs, 0, 0, NULL,                         \
     "round inputs of quantized matrices to int8, as when they run")                                \
+  X(TABLES, 0, "tables", NULL, FLAG, tables, 0, 0, NULL,                                           \
+    "e2e-qp: train tables of tokens whole, as qat does; block-ap leaves them")                     \
   X(SMALL_MOMENTS, 0, "small-moments", NULL, FLAG, small_moments, 0, 0, NULL,                      \
     "keep the optimizer's moments in 8 bits")                                                      \
   X(STATE, 0, "state", "FILE", TEXT, state, 0, 0, NULL,                                            \
@@ -220,7 +222,7 @@ typedef struct cli_options {
   const char *original, *schedule, *state, *matrices, *adapter;
   uint32_t steps, sequences, length, accumulate, samples, save_every, rank;
   float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip, alpha;
-  bool bf16, recompute, round_inputs, small_moments;
+  bool bf16, recompute, round_inputs, small_moments, tables;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules, *granularity;

@@ -216,6 +216,7 @@ static hb_train_options options_of(const training *t, const char *method) {
                             .temperature = (double)o->distillation,
                             .round_inputs = o->round_inputs,
                             .bf16 = o->bf16,
+                            .tables = o->tables,
                             .recompute = o->recompute,
                             .small_moments = o->small_moments,
                             .state_allocator = t->state ? hb_paged_allocator(t->state) : NULL,
@@ -288,8 +289,8 @@ static const char *find_contradiction(const cli_options *o, const char *method) 
   if (taught && !o->original) return "--teacher needs --original, the model that teaches";
   if (!taught && cli_given(o, OPTION_TRAIN_TEMPERATURE))
     return "--temperature is the teacher's: it needs --teacher";
-  bool begins =
-      strcmp(method, "full") != 0 && strcmp(method, "e2e-qp") != 0 && strcmp(method, "lora") != 0;
+  bool begins = strcmp(method, "full") != 0 && strcmp(method, "lora") != 0 &&
+                (strcmp(method, "e2e-qp") != 0 || o->tables);
   if (!taught && o->original && !begins) return "--original has no use here without --teacher";
   static const cli_option_id of_lora[] = {OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES,
                                           OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER};
@@ -366,9 +367,9 @@ const cli_command command_finetune = {
         "it gives what the original's gives: block-ap trains the same as qat; autoround moves\n"
         "weights by signs of gradients, at most half a step from the original; lkd is block-ap\n"
         "that asks the original's layer on what the quantized layers before it leave.\n" TEXTS,
-    .takes = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, OPTION_RANK,
-                         OPTION_ALPHA, OPTION_MATRICES, OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER,
-                         OPTION_SAMPLES, TRAINING_OPTIONS),
+    .takes = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_SCALE_RATE, OPTION_ROUND_INPUTS, OPTION_TABLES,
+                         OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES, OPTION_ADAPTER_TYPE,
+                         OPTION_FIRST_ADAPTER, OPTION_SAMPLES, TRAINING_OPTIONS),
     .needs = CLI_OPTIONS(OPTION_TRAIN_METHOD, OPTION_DATA, OPTION_STEPS, OPTION_OUT_FOLDER),
     .least_operands = 1,
     .most_operands = 1,

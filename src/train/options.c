@@ -1,6 +1,8 @@
 /* The options of a training: what was left open is filled in, all of it is checked. */
 #include "train/trainer.h"
 
+#define METHOD_WORD(id, text) " " text
+
 static hb_status find_method(const char *name, hb_train_method *out, hb_error *error) {
   static const char *const names[] = {
 #define HB_TRAIN_METHOD_NAME(id, text) text,
@@ -13,8 +15,7 @@ static hb_status find_method(const char *name, hb_train_method *out, hb_error *e
       return HB_OK;
     }
   return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                 "there is no method of training '%s': full, qat, e2e-qp, lora, block-ap, "
-                 "autoround or lkd",
+                 "there is no method of training '%s'; there are" HB_TRAIN_METHOD_LIST(METHOD_WORD),
                  name);
 }
 
@@ -119,6 +120,9 @@ hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_erro
   HB_TRY(check_adapter(t, options, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   HB_TRY(find_schedule(o, &t->schedule, error));
+  if (o->tables && t->method != HB_TRAIN_E2E_QP)
+    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "tables has no meaning in training by %s",
+                   o->method);
   if (o->teacher > 0 && !o->original)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "to learn from a teacher takes the original model");

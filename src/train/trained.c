@@ -14,6 +14,11 @@ static bool may_be_trained(const hb_trainer *t, const hb_weight *w) {
   return w->present && (!hb_train_by_layers(t->method) || hb_weight_table[w->kind].per_layer);
 }
 
+/* Whether a quantized matrix's codes may change. */
+static bool changes_codes(const hb_trainer *t, const hb_weight *w) {
+  return t->method != HB_TRAIN_E2E_QP || (t->o.tables && !hb_weight_table[w->kind].per_layer);
+}
+
 /* A quantizer for a matrix whose type has one. `original`: its weights before, or NULL. */
 static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *original,
                                  hb_error *error) {
@@ -24,7 +29,7 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
   t->rounds[weight] = t->o.round_inputs;
   if (!may_be_trained(t, w)) return HB_OK;
   const float *values = NULL;
-  if (t->method != HB_TRAIN_E2E_QP) values = hb_net_values(original ? original : &t->net, weight);
+  if (changes_codes(t, w)) values = hb_net_values(original ? original : &t->net, weight);
   uint8_t *blocks = hb_allocate(t->allocator, tensor->bytes);
   if (!blocks) return out_of_memory(error);
   uint64_t at = hb_gguf_shard_data_start(t->source->gguf, tensor->shard) + tensor->offset;

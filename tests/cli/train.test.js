@@ -241,6 +241,25 @@ test('finetune trains a quantized model, and exports what it trained', (t) => {
   }
 });
 
+test('layers are trained one by one, then scales and tables together', (t) => {
+  const { at } = setUp(t);
+  const small = ['--sequences', '2', '--length', '32', '--rate', '1e-3', '-t', '1'];
+  succeed(['quantize', at('begin.gguf'), at('q.gguf'), '--type', 'q4_1', '--method', 'rtn']);
+  const run = (model, out, ...more) => {
+    const texts = ['--data', at('text.txt'), '--original', at('begin.gguf')];
+    succeed(['finetune', model, ...texts, '--steps', '8', ...small, '--out', at(out), ...more]);
+    return readLog(at(`${out}/log.jsonl`)).filter(({ loss }) => loss !== undefined);
+  };
+  for (const method of ['block-ap', 'autoround', 'lkd']) {
+    const steps = run(at('q.gguf'), method, '--method', method, '--samples', '2');
+    assert.equal(steps.at(-1).layer, 1);
+    assert.ok(steps.at(-1).loss < steps[0].loss, method);
+  }
+  const from = at('block-ap/model.gguf');
+  const steps = run(from, 'e2e-qp', '--method', 'e2e-qp', '--tables', '--teacher', '1');
+  assert.ok(steps.at(-1).loss < steps[0].loss);
+});
+
 const pieces = 'models/tales-5.8m/hf/tokenizer.model';
 const sample = 'text/tinystories-sample.txt';
 

@@ -52,31 +52,43 @@ static void what_is_written_is_what_was_trained(void **state) {
   }
 }
 
+/* Counts blocks of a Q4_0 tensor whose scale (bytes 0, 1) and whose codes (2 .. 17) differ. */
+static void count_changes(const uint8_t *x, const uint8_t *y, uint64_t bytes, uint64_t *scales,
+                          uint64_t *codes) {
+  *scales = *codes = 0;
+  for (uint64_t at = 0; at < bytes; at += 18) {
+    *scales += memcmp(x + at, y + at, 2) != 0;
+    *codes += memcmp(x + at + 2, y + at + 2, 16) != 0;
+  }
+}
+
 static void codes_stay_where_scales_alone_are_trained(void **state) {
   (void)state;
   NEED_SHARED(MODEL);
-  gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
-  hb_source source = source_of(&quantized);
-  hb_train_options options = usual_options("e2e-qp");
-  hb_trainer *t = open_trainer(&source, &options);
-  run_steps(t, 8);
-  gguf_file to = written(t, hb_trainer_write);
-  uint64_t scales = 0;
-  for (size_t i = 0; i < hb_gguf_tensor_count(to.gguf); i++) {
-    const hb_tensor *a = hb_gguf_tensor_at(quantized.gguf, i), *b = hb_gguf_tensor_at(to.gguf, i);
-    const uint8_t *x = gguf_file_data(&quantized, a), *y = gguf_file_data(&to, b);
-    assert_int_equal(a->type, b->type);
-    if (a->type != HB_TYPE_Q4_0) continue;
-    for (uint64_t at = 0; at < a->bytes; at += 18) {
-      scales += memcmp(x + at, y + at, 2) != 0;
-      assert_memory_equal(x + at + 2, y + at + 2, 16);
+  for (int tables = 0; tables < 2; tables++) {
+    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+    hb_source source = source_of(&quantized);
+    hb_train_options options = usual_options("e2e-qp");
+    options.tables = tables;
+    options.rate = 0.05;
+    hb_trainer *t = open_trainer(&source, &options);
+    run_steps(t, 8);
+    gguf_file to = written(t, hb_trainer_write);
+    for (size_t i = 0; i < hb_gguf_tensor_count(to.gguf); i++) {
+      const hb_tensor *a = hb_gguf_tensor_at(quantized.gguf, i), *b = hb_gguf_tensor_at(to.gguf, i);
+      uint64_t scales, codes;
+      assert_int_equal(a->type, b->type);
+      if (a->type != HB_TYPE_Q4_0) continue;
+      count_changes(gguf_file_data(&quantized, a), gguf_file_data(&to, b), a->bytes, &scales,
+                    &codes);
+      assert_true(scales > 0);
+      assert_int_equal(codes > 0, tables && memcmp(a->name.data, "blk.", 4) != 0);
     }
+    hb_trainer_destroy(t);
+    gguf_file_close(&to);
+    gguf_file_close(&quantized);
+    gguf_file_close(&from);
   }
-  assert_true(scales > 100);
-  hb_trainer_destroy(t);
-  gguf_file_close(&to);
-  gguf_file_close(&quantized);
-  gguf_file_close(&from);
 }
 
 /* Entropy of the text's documents, cut to a sequence each, as a model runs. */
@@ -290,6 +302,9 @@ static void wrong_options_are_refused_by_name(void **state) {
   o = usual_options("full");
   o.steps = 0;
   refuses(&source, &o, "0 steps");
+  o = usual_options("qat");
+  o.tables = 1;
+  refuses(&small, &o, "tables has no meaning in training by qat");
   gguf_file_close(&from);
   gguf_file_close(&quantized);
   gguf_file_close(&nf4);
