@@ -19,23 +19,24 @@ bool cli_adapter_open(const char *text, cli_adapter *out) {
   *out = (cli_adapter){.scale = 1};
   const char *scale = find_scale(text, &out->scale);
   size_t length = scale ? (size_t)(scale - text) - 1 : strlen(text);
-  char *path = malloc(length + 1);
   hb_error error;
-  if (!path) {
+  out->path = malloc(length + 1);
+  if (!out->path) {
     cli_fail("no memory");
     return false;
   }
-  memcpy(path, text, length);
-  path[length] = 0;
-  hb_status status = hb_file_open(path, &out->file, &error);
-  free(path);
-  if (status == HB_OK) return true;
+  memcpy(out->path, text, length);
+  out->path[length] = 0;
+  if (hb_file_open(out->path, &out->file, &error) == HB_OK) return true;
   cli_fail_error(&error);
+  cli_adapter_close(out);
   return false;
 }
 
 void cli_adapter_close(cli_adapter *adapter) {
   hb_file_close(&adapter->file);
+  free(adapter->path);
+  *adapter = (cli_adapter){0};
 }
 
 static bool add(hb_model *model, const char *text) {

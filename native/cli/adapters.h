@@ -5,6 +5,7 @@
 #include "options.h"
 
 typedef struct cli_adapter {
+  char *path;
   hb_file file;
   double scale;
 } cli_adapter;

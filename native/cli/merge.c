@@ -1,6 +1,7 @@
 #include "adapters.h"
 #include "commands.h"
 #include "common.h"
+#include "host/host.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -69,13 +70,19 @@ static int merge_to(const hb_source *source, const cli_options *options, const o
   return CLI_OK;
 }
 
+static bool is_input(const hb_source *source, const opened *adapters, const char *path) {
+  for (size_t i = 0; i < adapters->count; i++)
+    if (hb_host_same_file(adapters->adapters[i].path, path)) return true;
+  return hb_source_includes(source, path);
+}
+
 static int with_output(const hb_source *source, const cli_options *options,
                        const opened *adapters) {
   const char *out = options->operands[2];
   hb_output *output;
   hb_threads *threads;
   hb_error error;
-  if (hb_source_includes(source, out))
+  if (is_input(source, adapters, out))
     return cli_fail("%s is an input file; give another name to write", out);
   interrupt_catch(); /* so that the temporary file goes away */
   if (hb_threads_create(options->threads, &threads, &error) != HB_OK) return cli_fail_error(&error);

@@ -81,7 +81,7 @@ static bool check(const run_folder *folder, bool resume, bool has_result) {
 
 bool run_folder_open(const char *path, const char *name, bool resume, run_folder *out) {
   bool has_result;
-  *out = (run_folder){.path = path, .name = name};
+  *out = (run_folder){.path = path, .name = name, .made = !hb_host_is_folder(path)};
   if (!hb_host_make_folder(path)) {
     cli_fail("cannot make the folder %s: %s", path, strerror(errno));
     return false;
@@ -96,4 +96,5 @@ bool run_folder_open(const char *path, const char *name, bool resume, run_folder
 void run_folder_close(run_folder *folder) {
   hb_output_destroy(folder->result);
   folder->result = NULL;
+  if (folder->made) hb_host_remove_folder(folder->path);
 }

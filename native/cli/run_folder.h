@@ -11,11 +11,13 @@ typedef struct run_folder {
   const char *name;  /* of the result: model.gguf, adapter.gguf */
   hb_output *result; /* open from the beginning, which keeps other runs out */
   bool has_checkpoint;
+  bool made; /* was not there before */
 } run_folder;
 
 /* Opens the folder, or makes it. What another run left stays: a checkpoint is only taken to resume
  * it, and a result without one never. Says what is wrong; here and below. */
 bool run_folder_open(const char *path, const char *name, bool resume, run_folder *out);
+/* A folder that was made and has nothing in it goes away. */
 void run_folder_close(run_folder *folder);
 
 /* The path of a file there, for free(). */

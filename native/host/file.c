@@ -50,6 +50,10 @@ bool hb_host_make_folder(const char *path) {
   return hb_host_is_folder(path) || _mkdir(path) == 0;
 }
 
+void hb_host_remove_folder(const char *path) {
+  (void)_rmdir(path);
+}
+
 bool hb_host_map(FILE *stream, hb_file *out) {
   (void)stream;
   (void)out;
@@ -118,6 +122,10 @@ bool hb_host_is_folder(const char *path) {
 
 bool hb_host_make_folder(const char *path) {
   return hb_host_is_folder(path) || mkdir(path, 0777) == 0;
+}
+
+void hb_host_remove_folder(const char *path) {
+  (void)rmdir(path);
 }
 
 #define READ_AT_ONCE ((size_t)1 << 20)

@@ -38,6 +38,8 @@ bool hb_host_exists(const char *path);
 bool hb_host_is_folder(const char *path);
 /* True if it is there in the end. */
 bool hb_host_make_folder(const char *path);
+/* Only one that is empty goes away. */
+void hb_host_remove_folder(const char *path);
 
 /* What the context of every source from hb_source_open begins with. */
 typedef struct hb_host_source {

@@ -56,10 +56,15 @@ static hb_status open_adapters(hb_merging *g, hb_error *error) {
   hb_string architecture = hb_string_of(g->model->architecture->name);
   for (size_t i = 0; i < o->adapter_count; i++) {
     hb_adapter *a = &g->adapters[i];
-    HB_TRY(hb_adapter_open(o->allocator, o->adapters[i].bytes, o->adapters[i].size, architecture, a,
-                           error));
-    g->adapter_count++;
-    HB_TRY(check_adapter(g, a, error));
+    hb_error own = {0};
+    hb_status status = hb_adapter_open(o->allocator, o->adapters[i].bytes, o->adapters[i].size,
+                                       architecture, a, &own);
+    if (status == HB_OK) {
+      g->adapter_count++;
+      status = check_adapter(g, a, &own);
+    }
+    if (status != HB_OK)
+      return hb_fail(error, status, own.offset, "adapter %u: %s", (uint64_t)i + 1, own.message);
   }
   return HB_OK;
 }
@@ -165,7 +170,7 @@ static hb_status check_options(const hb_source *source, const hb_merge_options *
   for (size_t i = 0; i < o->adapter_count; i++)
     if (!o->adapters[i].bytes || !(o->adapters[i].scale >= -1e9 && o->adapters[i].scale <= 1e9))
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "adapter %u has no bytes or an odd scale",
-                     (uint64_t)i);
+                     (uint64_t)i + 1);
   *type = HB_TYPE_F32;
   bool known = !o->type || hb_type_from_name(hb_string_of(o->type), type) == HB_OK;
   bool written =

@@ -97,6 +97,7 @@ test('what cannot be is refused by name', (t) => {
     const { code, err } = halfbyte(train('--steps', '1', '--out', at('out'), ...more));
     assert.notEqual(code, 0);
     assert.match(err, message);
+    assert.ok(!existsSync(at('out')), 'nothing is left');
   };
   refused(/no layer has a matrix 'attn'/, '--matrices', 'attn');
   refused(/cannot have the type 'q4_0'/, '--type', 'q4_0');

@@ -138,3 +138,14 @@ test('merge leaves no file behind when it is refused', (t) => {
   assert.throws(() => readFileSync(at('out')), { code: 'ENOENT' });
   assert.match(halfbyte(['merge', defaultModel, files[0], at('out'), '--type', 'q9']).err, /"q9"/);
 });
+
+test('merge writes over none of its inputs', (t) => {
+  const { files } = folderWith(t, { 'a.gguf': {}, 'b.gguf': { seed: 5 } });
+  const bytes = files.map((file) => readFileSync(file));
+  for (const out of [defaultModel, ...files]) {
+    const { code, err } = halfbyte(['merge', defaultModel, files[0], out, '--lora', files[1]]);
+    assert.equal(code, 1);
+    assert.match(err, /is an input file/);
+  }
+  files.forEach((file, i) => assert.deepEqual(readFileSync(file), bytes[i]));
+});
