@@ -66,7 +66,7 @@ static int answer(const cli_engine *engine, const cli_options *options, const cl
   if (hb_session_append(engine->session, tokens.data, tokens.count, &error) != HB_OK) {
     cli_fail_error(&error);
   } else {
-    interrupt_catch();
+    interrupt_catch_key();
     if (cli_generate(engine, options, seed, &tokens, &made)) code = CLI_OK;
     printf("\n");
     if (options->stats && made.seconds > 0)

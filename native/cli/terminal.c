@@ -45,9 +45,14 @@ static void note_interrupt(int signal_number) {
   signal(signal_number, SIG_DFL); /* the second one ends the program */
 }
 
-void interrupt_catch(void) {
+void interrupt_catch_key(void) {
   interrupt_seen = 0;
   signal(SIGINT, note_interrupt);
+}
+
+void interrupt_catch(void) {
+  interrupt_catch_key();
+  signal(SIGTERM, note_interrupt);
 }
 
 bool interrupted(void) {

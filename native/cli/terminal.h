@@ -12,6 +12,8 @@ bool terminal_is(terminal_stream stream);
 void terminal_prepare_streams(void);
 
 /* From now on Ctrl-C is noted instead of ending the program, once. */
+void interrupt_catch_key(void);
+/* And so is a request to end (SIGTERM). */
 void interrupt_catch(void);
 bool interrupted(void);
 

@@ -8,7 +8,7 @@
 #define KEY_STEP "halfbyte.training.step"
 #define KEY_RUN "halfbyte.training.run"
 
-/* ---- What run it is: options, parameters and text ---- */
+/* ---- What run it is: options, models, parameters and text ---- */
 
 static void hash_text(hb_sha256 *hash, hb_string text) {
   hb_sha256_update(hash, text.data, text.length);
@@ -40,13 +40,28 @@ static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
   hb_sha256_update(hash, counts, sizeof counts);
 }
 
-/* 64 hexadecimal digits. */
-static void describe_run(const hb_trainer *t, char out[65]) {
+/* The beginnings of its tensors: no other model has the same. */
+static hb_status hash_model(hb_sha256 *hash, const hb_source *source, hb_error *error) {
+  uint8_t bytes[1024];
+  for (size_t i = 0; i < hb_gguf_tensor_count(source->gguf); i++) {
+    const hb_tensor *tensor = hb_gguf_tensor_at(source->gguf, i);
+    uint64_t at = hb_gguf_shard_data_start(source->gguf, tensor->shard) + tensor->offset;
+    size_t count = tensor->bytes < sizeof bytes ? (size_t)tensor->bytes : sizeof bytes;
+    HB_TRY(source->read(source->context, tensor->shard, at, bytes, count, error));
+    hash_text(hash, tensor->name);
+    hb_sha256_update(hash, bytes, count);
+  }
+  return HB_OK;
+}
+
+hb_status hb_train_name_run(hb_trainer *t, hb_error *error) {
   const hb_corpus *text = &t->o.text;
   uint8_t digest[HB_SHA256_BYTES];
   hb_sha256 hash;
   hb_sha256_init(&hash);
   hash_options(&hash, t);
+  HB_TRY(hash_model(&hash, t->source, error));
+  if (t->o.original) HB_TRY(hash_model(&hash, t->o.original, error));
   for (uint32_t i = 0; i < t->parameter_count; i++) {
     hash_text(&hash, t->parameters[i].name);
     hash_u64(&hash, t->parameters[i].count);
@@ -56,10 +71,10 @@ static void describe_run(const hb_trainer *t, char out[65]) {
                    (size_t)(text->start[text->documents] - text->start[0]) * sizeof *text->tokens);
   hb_sha256_final(&hash, digest);
   for (size_t i = 0; i < sizeof digest; i++) {
-    out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-    out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    t->run[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+    t->run[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
   }
-  out[64] = '\0';
+  return HB_OK;
 }
 
 /* ---- Writing ---- */
@@ -83,10 +98,9 @@ static void *part_at(const hb_trainer *t, uint32_t i, uint64_t *bytes) {
 }
 
 static hb_status declare(const hb_trainer *t, hb_gguf_writer *writer, hb_error *error) {
-  char run[65], name[32];
-  describe_run(t, run);
+  char name[32];
   HB_TRY(hb_gguf_writer_set_string(writer, "general.type", hb_string_of(CHECKPOINT_TYPE), error));
-  HB_TRY(hb_gguf_writer_set_string(writer, KEY_RUN, hb_string_of(run), error));
+  HB_TRY(hb_gguf_writer_set_string(writer, KEY_RUN, hb_string_of(t->run), error));
   HB_TRY(hb_gguf_writer_set_u32(writer, KEY_STEP, (uint32_t)t->step, error));
   for (uint32_t i = 0; i <= t->parameter_count; i++) {
     uint64_t bytes;
@@ -127,13 +141,11 @@ static hb_status read_string(const hb_gguf *gguf, const char *key, hb_string *ou
 
 static hb_status check(const hb_trainer *t, const hb_gguf *gguf, uint32_t *step, hb_error *error) {
   hb_string type, run;
-  char own[65];
   HB_TRY(read_string(gguf, "general.type", &type, error));
   if (!hb_string_equal(type, hb_string_of(CHECKPOINT_TYPE)))
     return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "this is no checkpoint of a training");
   HB_TRY(read_string(gguf, KEY_RUN, &run, error));
-  describe_run(t, own);
-  if (!hb_string_equal(run, hb_string_of(own)))
+  if (!hb_string_equal(run, hb_string_of(t->run)))
     return hb_fail(error, HB_MODEL, HB_NO_OFFSET,
                    "the checkpoint is of another run: its options, model or text differ");
   const hb_value *value = hb_gguf_value(gguf, KEY_STEP);

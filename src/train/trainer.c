@@ -22,7 +22,8 @@ static hb_status create(hb_trainer *t, const hb_train_options *options, hb_error
   HB_TRY(check_text(t, text, error));
   HB_TRY(hb_packer_create(t->allocator, text->tokens, text->start, text->documents, t->o.length,
                           t->o.seed, &t->packer, error));
-  return hb_train_by_layers(t->method) ? hb_blocks_begin(t, error) : HB_OK;
+  if (hb_train_by_layers(t->method)) HB_TRY(hb_blocks_begin(t, error));
+  return hb_train_name_run(t, error);
 }
 
 hb_status hb_trainer_create(const hb_source *source, const hb_train_options *options,

@@ -57,6 +57,7 @@ struct hb_trainer {
   hb_packer *packer;
   hb_rows rows;
   uint64_t step, tokens;
+  char run[65]; /* 64 hexadecimal digits, which checkpoints of the same run have */
 };
 
 /* options.c: fills in what was left open and checks it. */
@@ -73,6 +74,9 @@ hb_status hb_train_make_optimizer(const hb_trainer *trainer, const hb_parameter 
 /* setup.c: gives a trainer all but its text. */
 hb_status hb_train_set_up(hb_trainer *trainer, hb_error *error);
 void hb_train_take_down(hb_trainer *trainer);
+
+/* checkpoint.c: tells a run from others. */
+hb_status hb_train_name_run(hb_trainer *trainer, hb_error *error);
 
 /* Whether a weight is trained, and training has come to it: layer by layer it may not. */
 bool hb_train_reached(const hb_trainer *trainer, uint32_t weight);

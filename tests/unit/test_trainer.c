@@ -217,12 +217,16 @@ static void checkpoints_of_other_runs_are_refused(void **state) {
   assert_int_equal(hb_trainer_restore(t, &model, &error), HB_MODEL);
   assert_non_null(strstr(error.message, "no checkpoint"));
   hb_trainer_destroy(t);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 5; i++) {
     hb_train_options other = options;
     if (i == 0) other.rate = 1e-3;
     if (i == 1) other.steps = 9;
     if (i == 2) other.seed = 5;
     if (i == 3) tokens[17]++;
+    if (i == 4) {
+      tokens[17]--;
+      ((uint8_t *)gguf_file_data(&from, hb_gguf_tensor_at(from.gguf, 3)))[5]++;
+    }
     t = open_trainer(&source, &other);
     assert_int_equal(hb_trainer_restore(t, &checkpoint, &error), HB_MODEL);
     assert_non_null(strstr(error.message, "another run"));
