@@ -40,9 +40,7 @@ static float level_of(const hb_coder *c, uint32_t code) {
 }
 
 float hb_quantizer_step(const hb_quantizer *q, hb_grid grid) {
-  uint32_t last = q->coder->levels - 1u;
-  float level = (level_of(q->coder, last) - level_of(q->coder, 0)) / (float)last;
-  return __builtin_fabsf(grid.scale) * level;
+  return __builtin_fabsf(grid.scale) * (q->high - q->low) / (float)(q->coder->levels - 1);
 }
 
 /* What one of a code's largest value is. */
@@ -83,6 +81,41 @@ static void take_codes(hb_quantizer *q, const uint8_t *blocks) {
   }
 }
 
+/* The point nearest to x, on the way from what the code stands for, that is rounded to the code and
+ * not about to be rounded elsewhere. */
+static float into_cell(const hb_coder *c, hb_grid grid, uint8_t code, float x) {
+  float center = hb_grid_value(c, grid, code), inside = 0, outside = 1;
+  if (hb_nearest_code(c, grid, x) == code) return x;
+  for (int i = 0; i < 8; i++) {
+    float middle = 0.5f * (inside + outside);
+    if (hb_nearest_code(c, grid, center + middle * (x - center)) == code)
+      inside = middle;
+    else
+      outside = middle;
+  }
+  return center + 0.9f * inside * (x - center);
+}
+
+void hb_quantizer_keep_codes(hb_quantizer *q, const uint8_t *blocks) {
+  const hb_coder *c = q->coder;
+  hb_grid grids[HB_CODER_MOST_GRIDS];
+  take_codes(q, blocks);
+  for (uint64_t b = 0; b < q->block_count; b++) {
+    c->grids(blocks + b * c->block_bytes, grids);
+    for (uint64_t i = b * c->values, k = 0; k < c->values; i++, k++)
+      q->weights[i] = into_cell(c, grids[k / c->step], q->codes[i], q->weights[i]);
+  }
+}
+
+static void take_levels(hb_quantizer *q) {
+  q->low = q->high = level_of(q->coder, 0);
+  for (uint32_t code = 1; code < q->coder->levels; code++) {
+    float level = level_of(q->coder, code);
+    q->low = level < q->low ? level : q->low;
+    q->high = level > q->high ? level : q->high;
+  }
+}
+
 static void lay_out(hb_quantizer *q, bool weights) {
   uint64_t values = (uint64_t)q->rows * q->cols, used = 0;
   if (weights) q->weights = hb_take(q->memory, &used, values * sizeof(float));
@@ -105,6 +138,7 @@ hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, con
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
                    "the scales of %s cannot be trained: they are no numbers of their own",
                    hb_type_name(coder->type));
+  take_levels(q);
   q->block_count = (uint64_t)rows * (cols / coder->values);
   q->grid_count = q->block_count * grids_of(q);
   if (coder->parameters) q->parameter_count = q->block_count * (has_minima(q) ? 2 : 1);
@@ -211,14 +245,13 @@ typedef struct derivation {
 static void derive_grid(const hb_quantizer *q, uint64_t first, hb_grid grid, float *gradient,
                         float *scale, float *addend) {
   const hb_coder *c = q->coder;
-  float low = level_of(c, 0), high = level_of(c, c->levels - 1u);
   *scale = *addend = 0;
   for (uint64_t i = first; i < first + c->step; i++) {
     float level = level_of(c, q->codes[i]), place = level, sign = gradient[i];
     bool outside = !q->weights;
     if (q->weights && grid.scale != 0) {
       place = (q->weights[i] - grid.addend) / grid.scale;
-      outside = !(place >= low && place <= high);
+      outside = !(place >= q->low && place <= q->high);
     }
     *scale += sign * (outside ? level : level - place);
     if (!outside) continue;

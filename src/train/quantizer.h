@@ -17,6 +17,7 @@ typedef struct hb_quantizer {
   const hb_coder *coder;
   uint32_t rows, cols;
   uint64_t block_count, grid_count;
+  float low, high;      /* levels: the outermost ones */
   float *weights;       /* [rows][cols], or NULL */
   const float *centers; /* [rows][cols]: a projection takes weights back to half a step from these;
                            NULL: they go anywhere */
@@ -37,6 +38,9 @@ typedef struct hb_quantizer {
 hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, const hb_coder *coder,
                              uint32_t rows, uint32_t cols, const uint8_t *blocks,
                              const float *weights, hb_error *error);
+/* Brings the weights it began with into the cells of the blocks' codes, so that these are what they
+ * round to. */
+void hb_quantizer_keep_codes(hb_quantizer *q, const uint8_t *blocks);
 void hb_quantizer_end(hb_quantizer *q);
 
 /* The step of a grid: from a level to the next, where they are not even on average. */

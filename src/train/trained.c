@@ -38,6 +38,8 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
   if (status == HB_OK)
     status = hb_quantizer_begin(&t->quantizers[weight], t->allocator, coder, (uint32_t)w->rows,
                                 (uint32_t)w->cols, blocks, values, error);
+  if (status == HB_OK && values && original && t->method != HB_TRAIN_AUTOROUND)
+    hb_quantizer_keep_codes(&t->quantizers[weight], blocks);
   hb_release(t->allocator, blocks, tensor->bytes);
   return status;
 }

@@ -57,6 +57,11 @@ static void disturb(sample *s) {
     s->q.weights[i] += uniform(&seed, -0.01f, 0.01f);
 }
 
+static void fill_gradient(float *gradient) {
+  uint64_t seed = 5;
+  for (size_t i = 0; i < VALUES; i++) gradient[i] = uniform(&seed, -1, 1);
+}
+
 static void fixed_codes_begin_as_the_blocks_are(void **state) {
   (void)state;
   for (size_t i = 0; i < WITH_PARAMETERS; i++) {
@@ -78,6 +83,45 @@ static void weights_begin_at_the_nearest_values_of_their_blocks(void **state) {
     hb_quantizer_project(&s.q, &team, values);
     for (size_t k = 0; k < VALUES; k++)
       assert_true(fabsf(values[k] - s.weights[k]) <= fabsf(s.decoded[k] - s.weights[k]));
+    hb_quantizer_end(&s.q);
+  }
+}
+
+/* Wherever weights lie, in or out of the cell of their code. */
+static void weights_brought_into_cells_round_to_the_codes_of_the_blocks(void **state) {
+  (void)state;
+  for (size_t i = 0; i < TYPES; i++) {
+    sample s;
+    float values[VALUES];
+    uint64_t seed = 31;
+    size_t kept = 0;
+    begin(&s, types[i], false);
+    for (size_t k = 0; k < VALUES; k++) s.q.weights[k] += uniform(&seed, -0.02f, 0.02f);
+    memcpy(s.weights, s.q.weights, sizeof s.weights);
+    hb_quantizer_keep_codes(&s.q, s.blocks);
+    hb_quantizer_project(&s.q, &team, values);
+    assert_memory_equal(values, s.decoded, sizeof values);
+    for (size_t k = 0; k < VALUES; k++) {
+      kept += s.q.weights[k] == s.weights[k];
+      assert_true(fabsf(s.q.weights[k] - s.weights[k]) <= fabsf(values[k] - s.weights[k]));
+    }
+    assert_true(kept > 0 && kept < VALUES);
+    hb_quantizer_end(&s.q);
+  }
+}
+
+static void weights_of_every_type_get_a_gradient(void **state) {
+  (void)state;
+  for (size_t i = 0; i < TYPES; i++) {
+    sample s;
+    float gradient[VALUES], values[VALUES];
+    size_t got = 0;
+    begin(&s, types[i], false);
+    fill_gradient(gradient);
+    hb_quantizer_project(&s.q, &team, values);
+    hb_quantizer_back(&s.q, &team, gradient);
+    for (size_t k = 0; k < VALUES; k++) got += gradient[k] != 0;
+    if (got < VALUES * 3 / 4) fail_msg("%s: %u", hb_type_name(types[i]), (unsigned)got);
     hb_quantizer_end(&s.q);
   }
 }
@@ -107,11 +151,6 @@ static double total(sample *s, const float *gradient) {
   hb_quantizer_project(&s->q, &team, values);
   for (size_t i = 0; i < VALUES; i++) sum += (double)gradient[i] * values[i];
   return sum;
-}
-
-static void fill_gradient(float *gradient) {
-  uint64_t seed = 5;
-  for (size_t i = 0; i < VALUES; i++) gradient[i] = uniform(&seed, -1, 1);
 }
 
 /* With codes that stay, values are products of the parameters; the steps are so long that their
@@ -214,6 +253,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fixed_codes_begin_as_the_blocks_are),
       cmocka_unit_test(weights_begin_at_the_nearest_values_of_their_blocks),
+      cmocka_unit_test(weights_brought_into_cells_round_to_the_codes_of_the_blocks),
+      cmocka_unit_test(weights_of_every_type_get_a_gradient),
       cmocka_unit_test(the_blocks_written_decode_to_the_values_trained_with),
       cmocka_unit_test(parameters_of_fixed_codes_have_the_gradient_of_differences),
       cmocka_unit_test(weights_get_the_gradient_but_for_those_out_of_range),

@@ -52,6 +52,35 @@ static void what_is_written_is_what_was_trained(void **state) {
   }
 }
 
+/* The original tells where in its cell a weight lies, not what it was rounded to. */
+static void training_begins_with_the_codes_there_are(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  static const char *const types[] = {"q4_0", "q2_k", "iq4_nl", "mxfp4"};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    hb_quantize_options gptq = {.method = "gptq",
+                                .type = types[i],
+                                .calibration = make_text().tokens,
+                                .calibration_samples = 4,
+                                .calibration_length = 32};
+    gguf_file from = gguf_file_shared(MODEL), model = quantized(&from, &gptq);
+    hb_source source = source_of(&model), original = source_of(&from);
+    hb_train_options options = usual_options("qat");
+    options.rate = 0.02;
+    hb_trainer *plain = open_trainer(&source, &options);
+    options.original = &original;
+    hb_trainer *t = open_trainer(&source, &options);
+    assert_true(entropy_of(t) == entropy_of(plain));
+    run_steps(plain, 8);
+    run_steps(t, 8);
+    assert_true(entropy_of(t) != entropy_of(plain));
+    hb_trainer_destroy(plain);
+    hb_trainer_destroy(t);
+    gguf_file_close(&model);
+    gguf_file_close(&from);
+  }
+}
+
 /* Counts blocks of a Q4_0 tensor whose scale (bytes 0, 1) and whose codes (2 .. 17) differ. */
 static void count_changes(const uint8_t *x, const uint8_t *y, uint64_t bytes, uint64_t *scales,
                           uint64_t *codes) {
@@ -319,6 +348,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(training_lowers_the_loss),
       cmocka_unit_test(what_is_written_is_what_was_trained),
+      cmocka_unit_test(training_begins_with_the_codes_there_are),
       cmocka_unit_test(codes_stay_where_scales_alone_are_trained),
       cmocka_unit_test(a_model_runs_as_it_was_trained),
       cmocka_unit_test(a_teacher_is_followed),
