@@ -1,11 +1,10 @@
 #include "train/team.h"
 #include "kernel/fpstate.h"
-#include "train/multiply.h"
 
 static void lay_out(hb_team *team, uint64_t extra, uint64_t *bytes) {
   *bytes = team->extra_bytes = 0;
   hb_take(NULL, &team->extra_bytes, extra);
-  team->rooms = hb_take(team->memory, bytes, hb_train_rooms(team->kernels, team->parallel));
+  team->rooms = hb_take(team->memory, bytes, team->threads * team->kernels->gemm_room);
   team->extras = hb_take(team->memory, bytes, team->threads * team->extra_bytes);
 }
 
@@ -76,6 +75,31 @@ void hb_team_divide(const hb_team *team, uint32_t count, uint32_t unit,
     run_share(&d, 0);
 }
 
+enum { TILE = 32 }; /* rows or columns of a product that stay together */
+
+typedef struct multiplication {
+  const hb_team *team;
+  const hb_gemm *g;
+  bool rows; /* are divided, else columns */
+} multiplication;
+
+static void multiply_share(void *context, uint32_t thread, uint32_t first, uint32_t end) {
+  const multiplication *m = context;
+  const hb_train_kernels *kernels = m->team->kernels;
+  hb_gemm g = *m->g;
+  if (m->rows) {
+    g.m = end - first;
+    g.a += first * g.a_row;
+    g.c += first * g.c_row;
+  } else {
+    g.n = end - first;
+    g.b += first * g.b_col;
+    g.c += first;
+  }
+  (m->team->bf16 ? kernels->gemm_bf16 : kernels->gemm)(&g, hb_team_room(m->team, thread));
+}
+
 void hb_team_multiply(const hb_team *team, const hb_gemm *g) {
-  hb_train_multiply(team->kernels, team->parallel, team->bf16, g, team->rooms);
+  multiplication m = {team, g, g->m > g->n};
+  hb_team_divide(team, m.rows ? g->m : g->n, TILE, multiply_share, &m);
 }

@@ -33,7 +33,7 @@ void hb_team_divide(const hb_team *team, uint32_t count, uint32_t unit,
                     void (*body)(void *context, uint32_t thread, uint32_t first, uint32_t end),
                     void *context);
 
-/* A product of the whole team. */
+/* A product, divided over the threads by rows or columns: the result does not depend on them. */
 void hb_team_multiply(const hb_team *team, const hb_gemm *g);
 
 #endif

@@ -3,7 +3,7 @@
 #include "numbers.h"
 
 #include "train/kernels.h"
-#include "train/multiply.h"
+#include "train/team.h"
 
 static uint64_t seed = 20261122;
 
@@ -231,7 +231,8 @@ static void sums_of_rounded_operands_are_close_to_those_in_double(void **state) 
 
 /* ---- Threads ---- */
 
-static void expect_same_for_all_threads(product *p, const hb_train_kernels *kernels, bool bf16) {
+static void expect_same_for_all_threads(product *p, hb_isa isa, bool bf16) {
+  const hb_train_kernels *kernels = hb_train_kernels_for(isa);
   size_t bytes = p->c_count * sizeof *p->c;
   multiply(p, kernels, bf16 ? kernels->gemm_bf16 : kernels->gemm);
   float *expected = malloc(bytes);
@@ -241,13 +242,13 @@ static void expect_same_for_all_threads(product *p, const hb_train_kernels *kern
     hb_threads *threads;
     assert_int_equal(hb_threads_create(count, &threads, NULL), HB_OK);
     const hb_parallel *parallel = count > 1 ? hb_threads_parallel(threads) : NULL;
-    uint64_t size = hb_train_rooms(kernels, parallel);
-    void *rooms = hb_allocate(NULL, size);
-    assert_non_null(rooms);
+    hb_team team;
+    assert_int_equal(
+        hb_team_begin(&team, hb_allocator_or_default(NULL), parallel, isa, bf16, 0, NULL), HB_OK);
     memcpy(p->c, p->before, bytes);
-    hb_train_multiply(kernels, parallel, bf16, &p->g, rooms);
+    hb_team_multiply(&team, &p->g);
     assert_memory_equal(p->c, expected, bytes);
-    hb_release(NULL, rooms, size);
+    hb_team_end(&team);
     hb_threads_destroy(threads);
   }
   free(expected);
@@ -261,8 +262,8 @@ static void the_number_of_threads_does_not_show(void **state) {
       const hb_train_kernels *kernels = hb_train_kernels_for((hb_isa)isa);
       if (!kernels) continue;
       product p = make(sizes[s][0], sizes[s][1], sizes[s][2], BY_COLUMNS, BY_ROWS, s % 2, USUAL);
-      expect_same_for_all_threads(&p, kernels, false);
-      if (kernels->gemm_bf16) expect_same_for_all_threads(&p, kernels, true);
+      expect_same_for_all_threads(&p, (hb_isa)isa, false);
+      if (kernels->gemm_bf16) expect_same_for_all_threads(&p, (hb_isa)isa, true);
       drop(&p);
     }
 }
