@@ -836,9 +836,10 @@ typedef struct hb_train_options {
   const hb_parallel *parallel; /* results never depend on it */
   hb_isa isa;
   const char *method;        /* of HB_TRAIN_METHOD_LIST [full] */
-  const hb_source *original; /* the same model before it was quantized: where QAT's weights begin,
-                                and the teacher [none: weights begin as they are; no teacher];
-                                layer by layer it must be there */
+  const hb_source *original; /* the same model before it was quantized: where weights begin that are
+                                trained through their rounding, as near as their codes allow (in
+                                autoround as they are), and the teacher [none: weights begin as
+                                they are; no teacher]; layer by layer it must be there */
   hb_corpus text;            /* to learn; must outlive the trainer */
   uint64_t seed;             /* of its order, and of what begins by chance */
   uint64_t steps;            /* of the whole run; layer by layer each has an equal part of them */
