@@ -847,13 +847,15 @@ typedef struct hb_train_options {
                                              length tokens [256, at most the model's context] */
   uint32_t samples; /* sequences that layers are trained on, whose states are held in memory twice;
                        layer by layer alone [128, at most what the text fills] */
-  double rate;      /* of AdamW, at most [1e-4; layer by layer 1e-3, in parts of a step in autoround
+  double rate;      /* of AdamW, at most [1e-4; layer by layer 2e-3, in parts of a step in autoround
                        5e-3] */
   double rate_end;  /* part of it in the end [0] */
   double warmup;    /* part of the steps in which it rises [0] */
   const char *schedule; /* constant, linear or cosine [cosine; autoround linear] */
   double scale_rate;    /* of blocks' scales, in parts of themselves [rate; autoround a fifth] */
   double beta1, beta2, epsilon, decay; /* [0.9, 0.95, 1e-8, 0] */
+  double damping; /* as decay, of weights that are trained through their rounding, toward what they
+                     are rounded to [0; block-ap and lkd 10]; less than 0: none */
   double
       clip; /* norm of the gradient at most; less than 0: as it is [1; layer by layer as it is] */
   double teacher;     /* part of the loss that is divergence from the teacher; the rest is entropy

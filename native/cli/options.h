@@ -146,7 +146,7 @@ typedef struct cli_list {
   X(TRAIN_TEMPERATURE, 0, "temperature", "T", F32, distillation, 0.1, 100, "1",                    \
     "at which divergence from the teacher is taken")                                               \
   X(RATE, 0, "rate", "R", F32, rate, 1e-12, 1, NULL,                                               \
-    "learning rate at its highest (default: 1e-4; autoround: 0.005)")                              \
+    "learning rate at its highest (default: 1e-4; block-ap, lkd: 0.002; autoround: 0.005)")        \
   X(SCALE_RATE, 0, "scale-rate", "R", F32, scale_rate, 0, 1, "0",                                  \
     "that of blocks' scales, in parts of themselves; 0: the same, autoround a fifth")              \
   X(RATE_END, 0, "rate-end", "PART", F32, rate_end, 0, 1, "0", "part of the rate in the end")      \
@@ -154,6 +154,8 @@ typedef struct cli_list {
   X(SCHEDULE, 0, "schedule", "NAME", TEXT, schedule, 0, 0, NULL,                                   \
     "of the rate: constant, linear or cosine (default: cosine; autoround: linear)")                \
   X(DECAY, 0, "decay", "D", F32, decay, 0, 10, "0", "of weights, a step, in parts of the rate")    \
+  X(DAMPING, 0, "damping", "D", F32, damping, 0, 1e4, NULL,                                        \
+    "as decay, but toward what weights are rounded to (0; block-ap, lkd 10)")                      \
   X(CLIP, 0, "clip", "N", F32, clip, 0, 1e30, NULL,                                                \
     "norm of the gradient at most; 0: any (default: 1; layer by layer: any)")                      \
   X(SEQUENCES, 0, "sequences", "N", U32, sequences, 1, 1 << 16, "8", "of a batch")                 \
@@ -221,7 +223,7 @@ typedef struct cli_options {
   cli_list adapters, calibration, data, validation;
   const char *original, *schedule, *state, *matrices, *adapter;
   uint32_t steps, sequences, length, accumulate, samples, save_every, rank;
-  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, clip, alpha;
+  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, damping, clip, alpha;
   bool bf16, recompute, round_inputs, small_moments, tables;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;

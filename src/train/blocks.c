@@ -17,6 +17,7 @@ static hb_status check_numbers(const hb_train_options *o, hb_train_method method
               {signs && o->beta2 > 0, "beta2"},
               {signs && o->epsilon > 0, "epsilon"},
               {signs && o->decay > 0, "decay"},
+              {signs && o->damping != 0, "damping"},
               {signs && o->clip > 0, "clip"},
               {signs && o->small_moments != 0, "small_moments"},
               {signs && o->state_allocator, "state_allocator"}};
@@ -340,6 +341,7 @@ hb_status hb_blocks_step(hb_trainer *t, hb_train_report *out, hb_error *error) {
     HB_TRY(descend(t, rate, 2 / values, sum / values, &norm, error));
   else
     HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(2 / values), &norm, error));
+  if (t->method != HB_TRAIN_AUTOROUND) hb_train_damp(t, rate);
   t->step++;
   if (t->step == first_step(t, b->layer + 1)) leave(t);
   *out = (hb_train_report){

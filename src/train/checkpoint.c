@@ -21,9 +21,9 @@ static void hash_u64(hb_sha256 *hash, uint64_t value) {
 
 static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
   const hb_train_options *o = &t->o;
-  const double numbers[] = {o->rate,        o->rate_end, o->warmup,    o->scale_rate, o->beta1,
-                            o->beta2,       o->epsilon,  o->decay,     o->clip,       o->teacher,
-                            o->temperature, o->z,        t->lora.alpha};
+  const double numbers[] = {o->rate,    o->rate_end,    o->warmup, o->scale_rate, o->beta1,
+                            o->beta2,   o->epsilon,     o->decay,  o->damping,    o->clip,
+                            o->teacher, o->temperature, o->z,      t->lora.alpha};
   const uint64_t counts[] = {o->seed,
                              o->steps,
                              o->sequences,

@@ -29,11 +29,12 @@ static void fill_in(hb_train_options *o, hb_train_method method) {
   if (!o->adapter_type) o->adapter_type = "f32";
   if (o->sequences == 0) o->sequences = 8;
   if (o->accumulate == 0) o->accumulate = 1;
-  set_if_zero(&o->rate, signs ? 5e-3 : layers ? 1e-3 : 1e-4);
+  set_if_zero(&o->rate, signs ? 5e-3 : layers ? 2e-3 : 1e-4);
   set_if_zero(&o->scale_rate, signs ? o->rate / 5 : o->rate);
   set_if_zero(&o->beta1, 0.9);
   set_if_zero(&o->beta2, 0.95);
   set_if_zero(&o->epsilon, 1e-8);
+  set_if_zero(&o->damping, layers && !signs ? 10 : 0);
   set_if_zero(&o->clip, layers ? -1 : 1);
   set_if_zero(&o->temperature, 1);
   if (o->rank == 0) o->rank = 8;
@@ -57,6 +58,7 @@ static hb_status check_numbers(const hb_train_options *o, hb_error *error) {
                  {o->beta2, 0.99999, "beta2"},
                  {o->epsilon, 1, "epsilon"},
                  {o->decay, 10, "decay"},
+                 {o->damping < 0 ? 0 : o->damping, 1e4, "damping"},
                  {o->teacher, 1, "teacher's part of the loss"},
                  {o->temperature, 100, "temperature"},
                  {o->z, 1, "weight of z"},

@@ -292,6 +292,24 @@ void hb_quantizer_back(hb_quantizer *q, const hb_team *team, float *gradient) {
   hb_team_divide(team, q->rows, 1, derive_rows, &d);
 }
 
+typedef struct damping {
+  hb_quantizer *q;
+  const float *values;
+  float part;
+} damping;
+
+static void damp_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
+  const damping *d = context;
+  (void)thread;
+  for (uint64_t i = (uint64_t)first * d->q->cols; i < (uint64_t)end * d->q->cols; i++)
+    d->q->weights[i] += d->part * (d->values[i] - d->q->weights[i]);
+}
+
+void hb_quantizer_damp(hb_quantizer *q, const hb_team *team, const float *values, float part) {
+  damping d = {q, values, part};
+  hb_team_divide(team, q->rows, 1, damp_rows, &d);
+}
+
 /* ---- The result ---- */
 
 void hb_quantizer_write(const hb_quantizer *q, uint8_t *blocks) {

@@ -53,6 +53,11 @@ void hb_quantizer_project(hb_quantizer *q, const hb_team *team, float *values);
  * of the parameters is written. */
 void hb_quantizer_back(hb_quantizer *q, const hb_team *team, float *gradient);
 
+/* Brings weights nearer to `values`, those of the last projection, by a part of the way: or else
+ * many come to lie between two values, and are rounded to the one and the other in turns (Nagel et
+ * al., arXiv:2203.11086). */
+void hb_quantizer_damp(hb_quantizer *q, const hb_team *team, const float *values, float part);
+
 /* The blocks, which decode to the last projection's values bit for bit. */
 void hb_quantizer_write(const hb_quantizer *q, uint8_t *blocks);
 

@@ -98,6 +98,17 @@ static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums) {
   sums->scored += own.scored;
 }
 
+void hb_train_damp(const hb_trainer *t, float rate) {
+  float part = t->o.damping > 0 ? rate * (float)t->o.damping : 0;
+  for (uint32_t i = 0; i < t->model->weight_count && part > 0; i++) {
+    bool trained = t->quantizers[i].weights &&
+                   (!t->blocks || t->net.model->weights[i].layer == t->blocks->layer);
+    if (trained)
+      hb_quantizer_damp(&t->quantizers[i], &t->team, hb_net_values(&t->net, i),
+                        part < 1 ? part : 1);
+  }
+}
+
 /* A step of all parameters. */
 static hb_status step_all(hb_trainer *t, hb_train_report *out, hb_error *error) {
   hb_loss_sums sums = {0};
@@ -109,6 +120,7 @@ static hb_status step_all(hb_trainer *t, hb_train_report *out, hb_error *error) 
   double scored = sums.scored > 0 ? (double)sums.scored : 1;
   float rate = hb_schedule_rate(&t->schedule, t->step);
   HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(1 / scored), &norm, error));
+  hb_train_damp(t, rate);
   t->step++;
   *out = (hb_train_report){.rate = (double)rate,
                            .loss = sums.loss / scored,

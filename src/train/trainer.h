@@ -81,6 +81,9 @@ hb_status hb_train_name_run(hb_trainer *trainer, hb_error *error);
 /* Whether a weight is trained, and training has come to it: layer by layer it may not. */
 bool hb_train_reached(const hb_trainer *trainer, uint32_t weight);
 
+/* Behind a step of the optimizer at that rate. */
+void hb_train_damp(const hb_trainer *trainer, float rate);
+
 /* Brings the values of quantized weights, or those of the adapter, up to date. */
 void hb_train_project(hb_trainer *trainer);
 

@@ -15,7 +15,8 @@
 //                       are used (default: quantize's)
 //   -t N                threads (default: one a processor)
 //   --f32               products in F32 instead of bf16: slower, but the same bits on every machine
-//   --resume            go on with what an earlier call with the same options left
+//   --resume            take the rows, and go on with the runs, that earlier calls with the same
+//                       options left
 //   --out DIR           where models, runs, qat.json and qat.md go (default build/qat)
 //
 // A type is first quantized by every post-training method below. The best of these is what training
@@ -33,7 +34,10 @@ const program = process.env.HB_CLI ?? join(root, 'build/native/halfbyte');
 const shared = resolve(root, process.env.HB_SHARED ?? '../shared');
 const inShared = (/** @type {string} */ name) => join(shared, name);
 
-const TYPES = ['q2_k', 'int2_64', 'q3_k', 'q4_k', 'q4_0'];
+/** The part of the steps below that a type takes: the more bits, the less there is to win back. */
+const PARTS = { q2_k: 1, int2_64: 1, q3_k: 0.5, q4_0: 0.5 };
+/** @typedef {keyof typeof PARTS} Type */
+const TYPES = /** @type {Type[]} */ (Object.keys(PARTS));
 const POST_TRAINING = ['gptq', 'awq+gptq'];
 
 /**
@@ -48,18 +52,18 @@ const TRAINING = {
       {
         method: 'qat',
         steps: 1500,
-        options: ['--teacher', '0.9', '--rate', '5e-4', '--scale-rate', '1e-3', '--warmup', '0.05'],
+        options: '--teacher 0.7 --rate 2.5e-4 --scale-rate 5e-4 --warmup 0.05'.split(' '),
       },
     ],
   },
   'block-ap': {
     label: 'Block-AP, E2E-QP',
     stages: [
-      { method: 'block-ap', steps: 300, options: [] },
+      { method: 'block-ap', steps: 1800, options: '--samples 2048 --scale-rate 5e-4'.split(' ') },
       {
         method: 'e2e-qp',
-        steps: 500,
-        options: ['--teacher', '0.9', '--rate', '1e-3', '--warmup', '0.05'],
+        steps: 1200,
+        options: '--tables --teacher 0.5 --rate 2.5e-4 --scale-rate 1e-3 --warmup 0.05'.split(' '),
       },
     ],
   },
@@ -67,7 +71,7 @@ const TRAINING = {
 
 /**
  * A row of the table. `told` is what `halfbyte compare --json` printed.
- * @typedef {{ name: string, type: string, label: string, file: string, seconds?: number, tokens?: number, told?: any,
+ * @typedef {{ name: string, type: Type, label: string, file: string, seconds?: number, tokens?: number, told?: any,
  *   error?: string, best?: Row }} Row
  */
 
@@ -145,7 +149,26 @@ function measure(row, options) {
   return error ? { ...row, error } : { ...row, told: JSON.parse(out) };
 }
 
-/** @param {string} type @param {string} method @param {Options} options @returns {Row} */
+/**
+ * A row that an earlier call made, or `make` makes now. What is done is kept, whatever becomes of the
+ * rest.
+ * @param {string} name @param {Options} options @param {() => Row | Promise<Row>} make
+ * @returns {Promise<Row>}
+ */
+async function rowOf(name, options, make) {
+  const file = join(options.out, `${name}.json`);
+  const { only, resume, out, threads: _, ...how } = options;
+  const settings = JSON.stringify(how);
+  if (resume && existsSync(file)) {
+    const kept = JSON.parse(readFileSync(file, 'utf8'));
+    if (kept.settings === settings) return kept.row;
+  }
+  const row = await make();
+  if (!row.error) writeFileSync(file, JSON.stringify({ settings, row }, null, 1));
+  return row;
+}
+
+/** @param {Type} type @param {string} method @param {Options} options @returns {Row} */
 function quantize(type, method, options) {
   const name = `${type}-${method}`;
   const file = join(options.out, `${name}.gguf`);
@@ -210,7 +233,7 @@ async function train(kind, best, options) {
       ],
       ...[
         '--steps',
-        options.steps ?? String(stage.steps),
+        options.steps ?? String(stage.steps * PARTS[type]),
         '--sequences',
         '16',
         '--length',
@@ -234,19 +257,21 @@ async function train(kind, best, options) {
   return measure(row, options);
 }
 
-/** All rows of a type that are wanted. @param {string} type @param {Options} options */
+/** All rows of a type that are wanted. @param {Type} type @param {Options} options */
 async function rowsOf(type, options) {
   const wanted = (/** @type {string} */ kind) =>
     options.only.includes(type) || options.only.includes(`${type}-${kind}`);
   const training = Object.keys(TRAINING).filter(wanted);
   /** @type {Row[]} */
-  const rows = POST_TRAINING.filter((method) => training.length || wanted(method)).map((method) =>
-    quantize(type, method, options),
-  );
+  const rows = [];
+  for (const method of POST_TRAINING)
+    if (training.length || wanted(method))
+      rows.push(await rowOf(`${type}-${method}`, options, () => quantize(type, method, options)));
   const [best] = rows
     .filter(({ told }) => told)
     .sort((a, b) => a.told.logRatio.value - b.told.logRatio.value);
-  for (const kind of best ? training : []) rows.push(await train(kind, best, options));
+  for (const kind of best ? training : [])
+    rows.push(await rowOf(`${type}-${kind}`, options, () => train(kind, best, options)));
   return rows;
 }
 
@@ -319,7 +344,6 @@ async function main() {
   const rows = [];
   for (const type of TYPES) {
     rows.push(...(await rowsOf(type, options)));
-    // What is done is kept, whatever becomes of the rest.
     writeFileSync(join(options.out, 'qat.json'), JSON.stringify(rows, null, 1));
     writeFileSync(join(options.out, 'qat.md'), page(rows, options));
   }

@@ -126,6 +126,19 @@ static void weights_of_every_type_get_a_gradient(void **state) {
   }
 }
 
+static void damping_brings_weights_nearer_to_what_they_are_rounded_to(void **state) {
+  (void)state;
+  sample s;
+  float values[VALUES], before[VALUES];
+  begin(&s, HB_TYPE_Q2_K, false);
+  hb_quantizer_project(&s.q, &team, values);
+  memcpy(before, s.q.weights, sizeof before);
+  hb_quantizer_damp(&s.q, &team, values, 0.25f);
+  for (size_t k = 0; k < VALUES; k++)
+    assert_float_equal(s.q.weights[k], before[k] + 0.25f * (values[k] - before[k]), 0);
+  hb_quantizer_end(&s.q);
+}
+
 static void the_blocks_written_decode_to_the_values_trained_with(void **state) {
   (void)state;
   for (size_t i = 0; i < TYPES + WITH_PARAMETERS; i++) {
@@ -255,6 +268,7 @@ int main(void) {
       cmocka_unit_test(weights_begin_at_the_nearest_values_of_their_blocks),
       cmocka_unit_test(weights_brought_into_cells_round_to_the_codes_of_the_blocks),
       cmocka_unit_test(weights_of_every_type_get_a_gradient),
+      cmocka_unit_test(damping_brings_weights_nearer_to_what_they_are_rounded_to),
       cmocka_unit_test(the_blocks_written_decode_to_the_values_trained_with),
       cmocka_unit_test(parameters_of_fixed_codes_have_the_gradient_of_differences),
       cmocka_unit_test(weights_get_the_gradient_but_for_those_out_of_range),

@@ -100,6 +100,7 @@ static void codes_stay_where_scales_alone_are_trained(void **state) {
     hb_train_options options = usual_options("e2e-qp");
     options.tables = tables;
     options.rate = 0.05;
+    options.damping = -1;
     hb_trainer *t = open_trainer(&source, &options);
     run_steps(t, 8);
     gguf_file to = written(t, hb_trainer_write);
@@ -335,6 +336,9 @@ static void wrong_options_are_refused_by_name(void **state) {
   o = usual_options("full");
   o.steps = 0;
   refuses(&source, &o, "0 steps");
+  o = usual_options("qat");
+  o.damping = 1e5;
+  refuses(&small, &o, "the damping of training");
   o = usual_options("qat");
   o.tables = 1;
   refuses(&small, &o, "tables has no meaning in training by qat");
