@@ -1,58 +1,25 @@
 // The page of a training run, in browsers: everything is drawn, on any width, and names stay texts.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { after, before, describe, test } from 'node:test';
-import { borrow } from './shared.js';
+import { describe, test } from 'node:test';
+import { halfbyte, openPrinted } from './printed.js';
 import { BROWSERS, installed } from './support.js';
 
-const program = process.env.HB_CLI ?? 'build/native/halfbyte';
+function writeRun(folder) {
+  const model = join(folder, '<img src=x onerror="document.title=1">.gguf');
+  const text = join(folder, 'text.txt');
+  const size = ['--steps', '30', '--save-every', '10', '--sequences', '1', '--length', '16'];
+  halfbyte(['synth', '-o', model, '--shape', '32,1,2,1,64,300', '--type', 'f32']);
+  writeFileSync(text, 'There was a king, and a cat. '.repeat(40));
+  const run = ['train', '--init', model, '--data', text, '--validation', text, ...size];
+  halfbyte([...run, '--out', join(folder, 'run')]);
+  return 'run/training.html';
+}
 
 for (const kind of BROWSERS)
   describe(`the page of a run in ${kind.name}`, installed(kind), () => {
-    let browser;
-    let folder;
-    let address;
-    before(async () => {
-      folder = mkdtempSync(join(tmpdir(), 'halfbyte-'));
-      const model = join(folder, '<img src=x onerror="document.title=1">.gguf');
-      const text = join(folder, 'text.txt');
-      execFileSync(program, ['synth', '-o', model, '--shape', '32,1,2,1,64,300', '--type', 'f32']);
-      writeFileSync(text, 'There was a king, and a cat. '.repeat(40));
-      execFileSync(program, [
-        ...['train', '--init', model, '--data', text, '--validation', text, '--steps', '30'],
-        ...[
-          '--save-every',
-          '10',
-          '--sequences',
-          '1',
-          '--length',
-          '16',
-          '--out',
-          join(folder, 'run'),
-        ],
-      ]);
-      address = pathToFileURL(join(folder, 'run', 'training.html')).href;
-      browser = await borrow(kind);
-    });
-    after(async () => {
-      await browser?.close();
-      rmSync(folder, { recursive: true, force: true });
-    });
-
-    async function open(width) {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('pageerror', (error) => errors.push(String(error)));
-      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-      await page.setViewport({ width, height: 800 });
-      await page.goto(address);
-      await page.waitForSelector('#norm svg');
-      return { page, errors };
-    }
+    const open = openPrinted(kind, writeRun, '#norm svg');
 
     test('every part is drawn, over steps and over time', async () => {
       const { page, errors } = await open(1000);

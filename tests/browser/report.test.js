@@ -1,16 +1,12 @@
 // The page of a report, in browsers: everything is drawn, for any data, and texts stay texts.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { modelPath } from '../node/support.js';
-import { borrow } from './shared.js';
+import { halfbyte, openPrinted } from './printed.js';
 import { BROWSERS, installed } from './support.js';
 
-const program = process.env.HB_CLI ?? 'build/native/halfbyte';
 const hostile = '</script><img src=x onerror="document.title=1"> there was a king. ';
 
 /** A second model: the first, with other weights in its last layer, before the table of 590 kB. */
@@ -22,36 +18,18 @@ function otherModel(folder) {
   return path;
 }
 
+function writeReport(folder) {
+  const text = join(folder, 'text.txt');
+  const report = join(folder, 'report');
+  writeFileSync(text, hostile.repeat(8));
+  for (const model of [modelPath, otherModel(folder)])
+    halfbyte(['compare', modelPath, model, '-f', text, '-c', '32', '--report', report]);
+  return 'report/index.html';
+}
+
 for (const kind of BROWSERS)
   describe(`a report in ${kind.name}`, installed(kind), () => {
-    let browser;
-    let folder;
-    let address;
-    before(async () => {
-      folder = mkdtempSync(join(tmpdir(), 'halfbyte-'));
-      const text = join(folder, 'text.txt');
-      const report = join(folder, 'report');
-      writeFileSync(text, hostile.repeat(8));
-      for (const model of [modelPath, otherModel(folder)])
-        execFileSync(program, ['compare', modelPath, model, '-f', text, '-c', '32', '--report', report]);
-      address = pathToFileURL(join(report, 'index.html')).href;
-      browser = await borrow(kind);
-    });
-    after(async () => {
-      await browser?.close();
-      rmSync(folder, { recursive: true, force: true });
-    });
-
-    async function open(width) {
-      const page = await browser.newPage();
-      const errors = [];
-      page.on('pageerror', (error) => errors.push(String(error)));
-      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-      await page.setViewport({ width, height: 800 });
-      await page.goto(address);
-      await page.waitForSelector('#layers svg');
-      return { page, errors };
-    }
+    const open = openPrinted(kind, writeReport, '#layers svg');
 
     test('every part is drawn', async () => {
       const { page, errors } = await open(1000);
