@@ -2,35 +2,11 @@
  * the scalar kernels and the fastest ones, within memory that fits the number of bytes. Taken off
  * again, it leaves no trace. */
 #include "base/base.h"
-
-#include <stdlib.h>
+#include "meter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TOKENS = 3, VOCABULARY = 300 };
-
-static void expect(bool condition) {
-  if (!condition) abort();
-}
-
-/* ---- Memory, counted ---- */
-
-typedef struct meter {
-  hb_allocator allocator;
-  uint64_t held, limit;
-} meter;
-
-static void *meter_allocate(void *context, size_t size, size_t alignment) {
-  meter *m = context;
-  m->held += size;
-  expect(m->held <= m->limit);
-  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-static void meter_release(void *context, void *block, size_t size) {
-  ((meter *)context)->held -= size;
-  free(block);
-}
 
 /* ---- Models ---- */
 

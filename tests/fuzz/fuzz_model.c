@@ -2,35 +2,11 @@
  * into pieces, within memory that fits their number, and with the same bits on the scalar kernels
  * and the fastest ones. */
 #include "base/base.h"
-
-#include <stdlib.h>
+#include "meter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CONTEXT = 8, PIECES = 20 };
-
-static void expect(int condition) {
-  if (!condition) abort();
-}
-
-/* ---- Memory, counted ---- */
-
-typedef struct meter {
-  hb_allocator allocator;
-  uint64_t held, limit;
-} meter;
-
-static void *meter_allocate(void *context, size_t size, size_t alignment) {
-  meter *m = context;
-  m->held += size;
-  expect(m->held <= m->limit);
-  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-static void meter_release(void *context, void *block, size_t size) {
-  ((meter *)context)->held -= size;
-  free(block);
-}
 
 /* ---- Loading ---- */
 
