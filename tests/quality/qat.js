@@ -34,8 +34,8 @@ const program = process.env.HB_CLI ?? join(root, 'build/native/halfbyte');
 const shared = resolve(root, process.env.HB_SHARED ?? '../shared');
 const inShared = (/** @type {string} */ name) => join(shared, name);
 
-/** The part of the steps below that a type takes: the more bits, the less there is to win back. */
-const PARTS = { q2_k: 1, int2_64: 1, q3_k: 0.5, q4_0: 0.5 };
+/** The part of the steps below that a type takes: at 4 bits there is little to win back. */
+const PARTS = { q2_k: 1, int2_64: 1, q3_k: 1, q4_0: 0.5 };
 /** @typedef {keyof typeof PARTS} Type */
 const TYPES = /** @type {Type[]} */ (Object.keys(PARTS));
 const POST_TRAINING = ['gptq', 'awq+gptq'];
