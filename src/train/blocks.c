@@ -341,7 +341,7 @@ hb_status hb_blocks_step(hb_trainer *t, hb_train_report *out, hb_error *error) {
     HB_TRY(descend(t, rate, 2 / values, sum / values, &norm, error));
   else
     HB_TRY(hb_optimizer_step(t->optimizer, t->o.parallel, rate, (float)(2 / values), &norm, error));
-  if (t->method != HB_TRAIN_AUTOROUND) hb_train_damp(t, rate);
+  hb_train_damp(t, rate);
   t->step++;
   if (t->step == first_step(t, b->layer + 1)) leave(t);
   *out = (hb_train_report){

@@ -40,7 +40,7 @@ static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
   hb_sha256_update(hash, counts, sizeof counts);
 }
 
-/* The beginnings of its tensors: no other model has the same. */
+/* The beginnings of its tensors: a model that was trained or quantized otherwise has others. */
 static hb_status hash_model(hb_sha256 *hash, const hb_source *source, hb_error *error) {
   uint8_t bytes[1024];
   for (size_t i = 0; i < hb_gguf_tensor_count(source->gguf); i++) {

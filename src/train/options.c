@@ -1,8 +1,6 @@
 /* The options of a training: what was left open is filled in, all of it is checked. */
 #include "train/trainer.h"
 
-#define METHOD_WORD(id, text) " " text
-
 static hb_status find_method(const char *name, hb_train_method *out, hb_error *error) {
   static const char *const names[] = {
 #define HB_TRAIN_METHOD_NAME(id, text) text,
@@ -14,9 +12,12 @@ static hb_status find_method(const char *name, hb_train_method *out, hb_error *e
       *out = (hb_train_method)i;
       return HB_OK;
     }
+#define HB_TRAIN_METHOD_WORD(id, text) " " text
   return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                 "there is no method of training '%s'; there are" HB_TRAIN_METHOD_LIST(METHOD_WORD),
+                 "there is no method of training '%s'; there "
+                 "are" HB_TRAIN_METHOD_LIST(HB_TRAIN_METHOD_WORD),
                  name);
+#undef HB_TRAIN_METHOD_WORD
 }
 
 static void set_if_zero(double *field, double value) {
@@ -110,6 +111,19 @@ static hb_status check_adapter(hb_trainer *t, const hb_train_options *given, hb_
   return HB_OK;
 }
 
+/* What is about training through rounding. */
+static hb_status check_rounding(const hb_trainer *t, const hb_train_options *given,
+                                hb_error *error) {
+  bool scales = t->method == HB_TRAIN_E2E_QP;
+  bool rounded = t->method == HB_TRAIN_QAT || hb_train_by_layers(t->method);
+  const char *useless = NULL;
+  if (given->tables && !scales) useless = "tables";
+  if (given->damping != 0 && !rounded && !given->tables) useless = "damping";
+  if (!useless) return HB_OK;
+  return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "%s has no meaning in training by %s", useless,
+                 t->o.method);
+}
+
 hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_error *error) {
   hb_train_options *o = &t->o;
   *o = *options;
@@ -122,9 +136,7 @@ hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_erro
   HB_TRY(check_adapter(t, options, error));
   HB_TRY(hb_check_parallel(o->parallel, error));
   HB_TRY(find_schedule(o, &t->schedule, error));
-  if (o->tables && t->method != HB_TRAIN_E2E_QP)
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "tables has no meaning in training by %s",
-                   o->method);
+  HB_TRY(check_rounding(t, options, error));
   if (o->teacher > 0 && !o->original)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                    "to learn from a teacher takes the original model");

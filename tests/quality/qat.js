@@ -150,14 +150,15 @@ function measure(row, options) {
 }
 
 /**
- * A row that an earlier call made, or `make` makes now. What is done is kept, whatever becomes of the
- * rest.
- * @param {string} name @param {Options} options @param {() => Row | Promise<Row>} make
- * @returns {Promise<Row>}
+ * A row that an earlier call made in the same way, or `make` makes now. What is done is kept, whatever
+ * becomes of the rest.
+ * @param {string} name @param {Options} options @param {unknown} recipe that and the options tell how
+ * @param {() => Row | Promise<Row>} make @returns {Promise<Row>}
  */
-async function rowOf(name, options, make) {
-  const file = join(options.out, `${name}.json`);
-  const { only, resume, out, threads: _, ...how } = options;
+async function rowOf(name, { resume, out, ...options }, recipe, make) {
+  const file = join(out, `${name}.json`);
+  const { model, data, calibration, samples, file: text, chunks, f32 } = options;
+  const how = [recipe, model, data, calibration, samples, text, chunks, f32];
   const settings = JSON.stringify(how);
   if (resume && existsSync(file)) {
     const kept = JSON.parse(readFileSync(file, 'utf8'));
@@ -203,10 +204,18 @@ function readLog(folder) {
   return { seconds, tokens };
 }
 
+/** The stages of a training of a type. @param {string} kind @param {Type} type @param {Options} options */
+const stagesOf = (kind, type, options) =>
+  TRAINING[kind].stages.map(({ method, steps, options: own }) => ({
+    method,
+    steps: options.steps ?? String(steps * PARTS[type]),
+    options: own,
+  }));
+
 /** @param {string} kind @param {Row} best @param {Options} options @returns {Promise<Row>} */
 async function train(kind, best, options) {
   const { type } = best;
-  const { label, stages } = TRAINING[kind];
+  const { label } = TRAINING[kind];
   const row = {
     name: `${type}-${kind}`,
     type,
@@ -216,7 +225,7 @@ async function train(kind, best, options) {
     seconds: 0,
     tokens: 0,
   };
-  for (const [i, stage] of stages.entries()) {
+  for (const [i, stage] of stagesOf(kind, type, options).entries()) {
     console.error(`${row.name}: ${stage.method}`);
     const folder = join(options.out, `${row.name}-${i + 1}`);
     if (!options.resume) rmSync(folder, { recursive: true, force: true });
@@ -231,16 +240,7 @@ async function train(kind, best, options) {
         '--data',
         options.data,
       ],
-      ...[
-        '--steps',
-        options.steps ?? String(stage.steps * PARTS[type]),
-        '--sequences',
-        '16',
-        '--length',
-        '256',
-        '--out',
-        folder,
-      ],
+      ...['--steps', stage.steps, '--sequences', '16', '--length', '256', '--out', folder],
       ...[
         ...stage.options,
         ...threads(options),
@@ -266,12 +266,18 @@ async function rowsOf(type, options) {
   const rows = [];
   for (const method of POST_TRAINING)
     if (training.length || wanted(method))
-      rows.push(await rowOf(`${type}-${method}`, options, () => quantize(type, method, options)));
+      rows.push(
+        await rowOf(`${type}-${method}`, options, method, () => quantize(type, method, options)),
+      );
   const [best] = rows
     .filter(({ told }) => told)
     .sort((a, b) => a.told.logRatio.value - b.told.logRatio.value);
   for (const kind of best ? training : [])
-    rows.push(await rowOf(`${type}-${kind}`, options, () => train(kind, best, options)));
+    rows.push(
+      await rowOf(`${type}-${kind}`, options, [best.name, stagesOf(kind, type, options)], () =>
+        train(kind, best, options),
+      ),
+    );
   return rows;
 }
 

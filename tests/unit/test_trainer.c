@@ -100,7 +100,7 @@ static void codes_stay_where_scales_alone_are_trained(void **state) {
     hb_train_options options = usual_options("e2e-qp");
     options.tables = tables;
     options.rate = 0.05;
-    options.damping = -1;
+    options.damping = tables ? -1 : 0;
     hb_trainer *t = open_trainer(&source, &options);
     run_steps(t, 8);
     gguf_file to = written(t, hb_trainer_write);
@@ -114,6 +114,35 @@ static void codes_stay_where_scales_alone_are_trained(void **state) {
       assert_true(scales > 0);
       assert_int_equal(codes > 0, tables && memcmp(a->name.data, "blk.", 4) != 0);
     }
+    hb_trainer_destroy(t);
+    gguf_file_close(&to);
+    gguf_file_close(&quantized);
+    gguf_file_close(&from);
+  }
+}
+
+/* Damped wholly, a weight is back behind each step where it was rounded to. */
+static void damping_holds_codes(void **state) {
+  (void)state;
+  NEED_SHARED(MODEL);
+  static const char *const methods[] = {"qat", "block-ap"};
+  for (int i = 0; i < 4; i++) {
+    gguf_file from = gguf_file_shared(MODEL), quantized = quantized_model(&from, "q4_0");
+    hb_source source = source_of(&quantized), original = source_of(&from);
+    hb_train_options options = usual_options(methods[i / 2]);
+    options.original = &original;
+    options.rate = 0.05;
+    options.scale_rate = 1e-9;
+    options.schedule = "constant";
+    options.damping = i % 2 ? -1 : 20;
+    hb_trainer *t = open_trainer(&source, &options);
+    run_steps(t, 8);
+    gguf_file to = written(t, hb_trainer_write);
+    const char *name = "blk.0.ffn_up.weight";
+    const hb_tensor *a = hb_gguf_tensor(quantized.gguf, name), *b = hb_gguf_tensor(to.gguf, name);
+    uint64_t scales, codes;
+    count_changes(gguf_file_data(&quantized, a), gguf_file_data(&to, b), a->bytes, &scales, &codes);
+    assert_int_equal(codes > 0, i % 2);
     hb_trainer_destroy(t);
     gguf_file_close(&to);
     gguf_file_close(&quantized);
@@ -339,6 +368,9 @@ static void wrong_options_are_refused_by_name(void **state) {
   o = usual_options("qat");
   o.damping = 1e5;
   refuses(&small, &o, "the damping of training");
+  o = usual_options("e2e-qp");
+  o.damping = 3;
+  refuses(&small, &o, "damping has no meaning in training by e2e-qp");
   o = usual_options("qat");
   o.tables = 1;
   refuses(&small, &o, "tables has no meaning in training by qat");
@@ -353,6 +385,7 @@ int main(void) {
       cmocka_unit_test(training_lowers_the_loss),
       cmocka_unit_test(what_is_written_is_what_was_trained),
       cmocka_unit_test(training_begins_with_the_codes_there_are),
+      cmocka_unit_test(damping_holds_codes),
       cmocka_unit_test(codes_stay_where_scales_alone_are_trained),
       cmocka_unit_test(a_model_runs_as_it_was_trained),
       cmocka_unit_test(a_teacher_is_followed),
