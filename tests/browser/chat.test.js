@@ -34,8 +34,8 @@ for (const browser of BROWSERS) {
           .chatTokens(messages, { chatTemplate: endless })
           .catch((error) => `${error.code}: ${error.message}`);
         let text = '';
-        for await (const part of model.chat(messages, { chatTemplate, maxTokens: 4 }))
-          text += part.text;
+        const options = { chatTemplate, maxTokens: 4, temperature: 0 };
+        for await (const part of model.chat(messages, options)) text += part.text;
         await model.dispose();
         return { tokens, failure, text };
       }, TEMPLATE);
