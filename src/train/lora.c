@@ -206,7 +206,7 @@ static hb_status list_read(hb_lora *lora, const hb_adapter *from, hb_error *erro
   return HB_OK;
 }
 
-static hb_status begin_read(hb_lora *lora, const hb_lora_options *o, hb_error *error) {
+static hb_status read_adapter(hb_lora *lora, const hb_lora_options *o, hb_error *error) {
   hb_adapter from;
   HB_TRY(hb_model_adapt(lora->model, o->adapter, o->adapter_size, 1, error)); /* checks it */
   HB_TRY(hb_adapter_open(lora->allocator, o->adapter, o->adapter_size,
@@ -214,6 +214,14 @@ static hb_status begin_read(hb_lora *lora, const hb_lora_options *o, hb_error *e
   hb_status status = list_read(lora, &from, error);
   hb_adapter_close(&from);
   return status;
+}
+
+/* An error says that it is of this file: the model and the original are files, too. */
+static hb_status begin_read(hb_lora *lora, const hb_lora_options *o, hb_error *error) {
+  hb_status status = read_adapter(lora, o, error);
+  if (status == HB_OK || !error) return status;
+  hb_error cause = *error;
+  return hb_fail(error, status, cause.offset, "the adapter to begin with: %s", cause.message);
 }
 
 /* ---- Training ---- */

@@ -103,6 +103,6 @@ test('what cannot be is refused by name', (t) => {
   refused(/cannot have the type 'q4_0'/, '--type', 'q4_0');
   refused(/cannot make .*text: File exists/, '--state', at('text'));
   refused(/of the method lora/, '--method', 'qat', '--rank', '4');
-  refused(/no LoRA adapter/, '--lora', defaultModel);
+  refused(/the adapter to begin with: .*no LoRA adapter/, '--lora', defaultModel);
   refused(/matrices of its own/, '--lora', defaultModel, '--rank', '4');
 });

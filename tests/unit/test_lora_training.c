@@ -285,7 +285,7 @@ static void wrong_options_are_refused_by_name(void **state) {
   o = usual_options("lora");
   o.adapter = from.bytes;
   o.adapter_size = from.size;
-  refuses(&source, &o, "no LoRA adapter");
+  refuses(&source, &o, "the adapter to begin with: the file is no LoRA adapter");
   o.rank = 4;
   refuses(&source, &o, "of its own");
   o = usual_options("lora");
