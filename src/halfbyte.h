@@ -838,8 +838,8 @@ typedef struct hb_train_options {
   const char *method;        /* of HB_TRAIN_METHOD_LIST [full] */
   const hb_source *original; /* the same model before it was quantized: where weights begin that are
                                 trained through their rounding, as near as their codes allow (in
-                                autoround as they are), and the teacher [none: weights begin as
-                                they are; no teacher]; layer by layer it must be there */
+                                autoround as they are) [none: as they are], and the teacher; layer
+                                by layer it must be there */
   hb_corpus text;            /* to learn; must outlive the trainer */
   uint64_t seed;             /* of its order, and of what begins by chance */
   uint64_t steps;            /* of the whole run; layer by layer each has an equal part of them */
@@ -858,16 +858,21 @@ typedef struct hb_train_options {
                      are rounded to [0; block-ap and lkd 10]; less than 0: none */
   double
       clip; /* norm of the gradient at most; less than 0: as it is [1; layer by layer as it is] */
+  /* Distillation (Mishra and Marr, arXiv 1711.05852): of the original into itself quantized is
+   * their scheme C, of another teacher B, of one that learns beside its student A. */
   double teacher;     /* part of the loss that is divergence from the teacher; the rest is entropy
                          [0] */
   double temperature; /* of both [1] */
-  double z;           /* weight of log(sum of exp(logits))^2 [0] */
-  int round_inputs;   /* inputs of quantized matrices are rounded to int8, as when they run */
-  int bf16;           /* products in bf16: faster where the machine can, with bits of its own */
-  int tables;         /* e2e-qp: matrices outside of layers are trained whole, as by qat; Block-AP
-                         leaves them as they were */
-  int recompute;      /* layers run again on the way back: less memory */
-  int small_moments;  /* AdamW's moments in 8 bits */
+  const hb_source *teacher_model; /* of any size and architecture here, with the same tokens
+                                     [original]; must outlive the trainer */
+  int joint; /* the teacher learns the text, too: by the same optimizer, from the text alone */
+  double z;  /* weight of log(sum of exp(logits))^2 [0] */
+  int round_inputs;  /* inputs of quantized matrices are rounded to int8, as when they run */
+  int bf16;          /* products in bf16: faster where the machine can, with bits of its own */
+  int tables;        /* e2e-qp: matrices outside of layers are trained whole, as by qat; Block-AP
+                        leaves them as they were */
+  int recompute;     /* layers run again on the way back: less memory */
+  int small_moments; /* AdamW's moments in 8 bits */
   const hb_allocator *state_allocator; /* of their one block of memory, which may lie in a mapped
                                           file [allocator] */
   /* Of lora (Hu et al., arXiv 2106.09685; on NF4, arXiv 2305.14314). */
@@ -886,6 +891,7 @@ typedef struct hb_train_report {
   double rate;     /* of the last step */
   double loss;     /* of it, a token: what was made smaller; layer by layer a value of the state */
   double entropy;  /* of it, a token; layer by layer 0 */
+  double teacher;  /* entropy of a teacher that learns, a token; else 0 */
   double norm;     /* of the gradient, before it was clipped */
   uint32_t layer;  /* that was trained, from 1 on; 0: all at once */
 } hb_train_report;

@@ -142,7 +142,10 @@ typedef struct cli_list {
   X(ORIGINAL, 0, "original", "MODEL", TEXT, original, 0, 0, NULL,                                  \
     "the model before it was quantized: where weights begin, and what is followed")                \
   X(TEACHER, 0, "teacher", "PART", F32, teacher, 0, 1, "0",                                        \
-    "part of the loss that is divergence from the original, the rest being entropy")               \
+    "part of the loss that is divergence from the teacher, the rest being entropy")                \
+  X(TEACHER_MODEL, 0, "teacher-model", "MODEL", TEXT, teacher_model, 0, 0, NULL,                   \
+    "who teaches, of any size with the same tokens; a config.json: at random (the original)")      \
+  X(JOINT, 0, "joint", NULL, FLAG, joint, 0, 0, NULL, "the teacher learns the text, too")          \
   X(TRAIN_TEMPERATURE, 0, "temperature", "T", F32, distillation, 0.1, 100, "1",                    \
     "at which divergence from the teacher is taken")                                               \
   X(RATE, 0, "rate", "R", F32, rate, 1e-12, 1, NULL,                                               \
@@ -221,10 +224,10 @@ typedef struct cli_options {
   const char *type, *method;
   const char *imatrix, *gradients;
   cli_list adapters, calibration, data, validation;
-  const char *original, *schedule, *state, *matrices, *adapter;
+  const char *original, *teacher_model, *schedule, *state, *matrices, *adapter;
   uint32_t steps, sequences, length, accumulate, samples, save_every, rank;
   float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, damping, clip, alpha;
-  bool bf16, recompute, round_inputs, small_moments, tables;
+  bool bf16, recompute, round_inputs, small_moments, tables, joint;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;
   const char *activations, *tensor_rules, *granularity;

@@ -2,6 +2,8 @@
 #include "commands.h"
 #include "common.h"
 #include "compress/method.h"
+#include "host/host.h"
+#include "import/initial.h"
 #include "model/recipe.h"
 #include "own_text.h"
 #include "quant/quant.h"
@@ -316,6 +318,12 @@ static bool complete(cli_options *o, hb_method *method, hb_error *error) {
   return true;
 }
 
+/* A configuration alone has weights at random; a folder without weights is an error. */
+static hb_status open_source(const char *path, hb_source *out, hb_error *error) {
+  bool begins = !hb_host_is_folder(path) && hb_is_untrained(path);
+  return begins ? hb_untrained_open(path, 1, out, error) : hb_source_open(path, out, error);
+}
+
 static int quantize(const cli_options *given) {
   hb_source source;
   hb_error error;
@@ -341,7 +349,7 @@ static int quantize(const cli_options *given) {
     cli_fail("quantize takes one of --calibration, --imatrix and --gradients");
     return CLI_USAGE;
   }
-  if (hb_source_open(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
+  if (open_source(options->operands[0], &source, &error) != HB_OK) return cli_fail_error(&error);
   int code = quantize_measured(&source, options);
   hb_source_close(&source);
   return code;
@@ -368,6 +376,7 @@ const cli_command command_quantize = {
         "a\n"
         "page shows it, layer by layer; both load the two models.\n"
         "Types of fewer than 4 bits (q3_k, q2_k, int2_64, table3, tq2_0, tq1_0) are experimental.\n"
+        "IN may be a config.json: weights at random, to train through their rounding (finetune).\n"
         "Where it takes long, what is done of it lies in OUT.unfinished, and if the run is\n"
         "interrupted, the same command with --resume goes on with it, to the same result.",
     .takes = CLI_OPTIONS(OPTION_TYPE, OPTION_METHOD, OPTION_CALIBRATION, OPTION_CALIBRATION_SAMPLES,

@@ -107,6 +107,7 @@ void run_log_step(run_log *log, const hb_train_report *r, double seconds) {
   if (r->layer > 0) json_member_count(&line, "layer", r->layer);
   json_member_number(&line, "loss", r->loss);
   if (r->layer == 0) json_member_number(&line, "entropy", r->entropy);
+  if (r->teacher > 0) json_member_number(&line, "teacher", r->teacher);
   json_member_number(&line, "norm", r->norm);
   json_member_number(&line, "rate", r->rate);
   json_member_number(&line, "seconds", seconds);

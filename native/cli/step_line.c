@@ -38,6 +38,7 @@ void step_line_show(step_line *line, const hb_train_report *r, double tokens_per
   else
     printf("  loss %.4f", r->loss);
   if (line->taught) printf("  entropy %.4f", r->entropy);
+  if (r->teacher > 0) printf("  teacher %.4f", r->teacher);
   if (!line->terminal) printf("  norm %.3f  rate %.2e", r->norm, r->rate);
   printf("  %.0f tokens/s  %s left%s", tokens_per_second, step_line_time(seconds_left, left),
          line->terminal ? "\033[K" : "\n");

@@ -17,7 +17,7 @@
 typedef struct training {
   const cli_options *options;
   const char *model, *method;
-  hb_source source, original;
+  hb_source source, original, teacher;
   hb_file adapter; /* to begin with */
   hb_paged *state;
   cli_corpus text, validation;
@@ -163,6 +163,8 @@ static bool describe(const training *t, const hb_train_options *o, json_text *ou
   json_member_string(out, "model", t->model);
   json_member_string(out, "method", o->method);
   if (t->options->original) json_member_string(out, "original", t->options->original);
+  if (t->options->teacher_model)
+    json_member_string(out, "teacher_model", t->options->teacher_model);
   add_list(out, "data", &t->options->data);
   json_member_count(out, "documents", text->documents);
   json_member_count(out, "text_tokens", text->start[text->documents]);
@@ -215,6 +217,8 @@ static hb_train_options options_of(const training *t, const char *method) {
       .clip = cli_given(o, OPTION_CLIP) && o->clip == 0 ? -1 : (double)o->clip,
       .teacher = (double)o->teacher,
       .temperature = (double)o->distillation,
+      .teacher_model = o->teacher_model ? &t->teacher : NULL,
+      .joint = o->joint,
       .round_inputs = o->round_inputs,
       .bf16 = o->bf16,
       .tables = o->tables,
@@ -256,7 +260,8 @@ static int with_sources(training *t) {
   hb_error error;
   char *result = run_folder_file(&t->folder, t->folder.name);
   bool own = result && (hb_source_includes(&t->source, result) ||
-                        (t->options->original && hb_source_includes(&t->original, result)));
+                        (t->options->original && hb_source_includes(&t->original, result)) ||
+                        (t->options->teacher_model && hb_source_includes(&t->teacher, result)));
   free(result);
   if (own) return cli_fail("%s/%s is an input", t->options->output, t->folder.name);
   if (!read_texts(t)) return CLI_FAILED;
@@ -265,19 +270,22 @@ static int with_sources(training *t) {
   return with_trainer(t);
 }
 
-static hb_status open_model(training *t, hb_error *error) {
-  bool begins = t->options->model && hb_is_untrained(t->model);
-  if (!begins) return hb_source_open(t->model, &t->source, error);
-  HB_TRY(hb_untrained_open(t->model, t->options->weight_seed, &t->source, error));
-  printf("%s: weights begin at random\n", t->model);
+/* `begins`: it may be without weights. */
+static hb_status open_model(const training *t, const char *path, bool begins, hb_source *out,
+                            hb_error *error) {
+  if (!begins || !hb_is_untrained(path)) return hb_source_open(path, out, error);
+  HB_TRY(hb_untrained_open(path, t->options->weight_seed, out, error));
+  printf("%s: weights begin at random\n", path);
   return HB_OK;
 }
 
 static bool open_files(training *t) {
   const cli_options *o = t->options;
   hb_error error;
-  hb_status status = open_model(t, &error);
+  hb_status status = open_model(t, t->model, o->model != NULL, &t->source, &error);
   if (status == HB_OK && o->original) status = hb_source_open(o->original, &t->original, &error);
+  if (status == HB_OK && o->teacher_model)
+    status = open_model(t, o->teacher_model, o->joint, &t->teacher, &error);
   if (status == HB_OK && o->adapter) status = hb_file_open(o->adapter, &t->adapter, &error);
   if (status == HB_OK && o->state) status = hb_paged_create(o->state, &t->state, &error);
   if (status != HB_OK) cli_fail_error(&error);
@@ -287,12 +295,14 @@ static bool open_files(training *t) {
 /* Options that say nothing together. */
 static const char *find_contradiction(const cli_options *o, const char *method) {
   bool taught = o->teacher > 0;
-  if (taught && !o->original) return "--teacher needs --original, the model that teaches";
-  if (!taught && cli_given(o, OPTION_TRAIN_TEMPERATURE))
-    return "--temperature is the teacher's: it needs --teacher";
+  if (taught && !o->original && !o->teacher_model)
+    return "--teacher needs --original or --teacher-model, the model that teaches";
+  if (!taught && (cli_given(o, OPTION_TRAIN_TEMPERATURE) || o->teacher_model || o->joint))
+    return "--temperature, --teacher-model and --joint are the teacher's: they need --teacher";
   bool begins = strcmp(method, "full") != 0 && strcmp(method, "lora") != 0 &&
                 (strcmp(method, "e2e-qp") != 0 || o->tables);
-  if (!taught && o->original && !begins) return "--original has no use here without --teacher";
+  if (o->original && !begins && (!taught || o->teacher_model))
+    return "--original has no use here: it is no teacher, and no weights begin with it";
   static const cli_option_id of_lora[] = {OPTION_RANK, OPTION_ALPHA, OPTION_MATRICES,
                                           OPTION_ADAPTER_TYPE, OPTION_FIRST_ADAPTER};
   for (size_t i = 0; i < sizeof of_lora / sizeof *of_lora && strcmp(method, "lora") != 0; i++)
@@ -320,6 +330,7 @@ static int train_model(const cli_options *options, const char *model, const char
   hb_paged_destroy(t.state);
   hb_file_close(&t.adapter);
   hb_source_close(&t.original);
+  hb_source_close(&t.teacher);
   hb_source_close(&t.source);
   run_folder_close(&t.folder);
   return code;
@@ -336,9 +347,9 @@ static int finetune(const cli_options *options) {
 #define TRAINING_OPTIONS                                                                           \
   OPTION_DATA, OPTION_VALIDATION, OPTION_STEPS, OPTION_OUT_FOLDER, OPTION_RATE, OPTION_RATE_END,   \
       OPTION_WARMUP, OPTION_SCHEDULE, OPTION_DECAY, OPTION_CLIP, OPTION_SEQUENCES, OPTION_LENGTH,  \
-      OPTION_ACCUMULATE, OPTION_ORIGINAL, OPTION_TEACHER, OPTION_TRAIN_TEMPERATURE, OPTION_BF16,   \
-      OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_STATE, OPTION_SAVE_EVERY,                     \
-      OPTION_TRAIN_RESUME, OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
+      OPTION_ACCUMULATE, OPTION_ORIGINAL, OPTION_TEACHER, OPTION_TEACHER_MODEL, OPTION_JOINT,      \
+      OPTION_TRAIN_TEMPERATURE, OPTION_BF16, OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_STATE, \
+      OPTION_SAVE_EVERY, OPTION_TRAIN_RESUME, OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
 
 #define TEXTS                                                                                      \
   "Documents of a plain text end with <|endoftext|> or, in a file without, with two empty "        \

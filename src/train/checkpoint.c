@@ -33,6 +33,7 @@ static void hash_options(hb_sha256 *hash, const hb_trainer *t) {
                              o->round_inputs != 0,
                              o->bf16 != 0,
                              o->small_moments != 0,
+                             o->joint != 0,
                              (uint64_t)t->adapter_type};
   hash_text(hash, hb_string_of(o->method));
   hash_text(hash, hb_string_of(o->schedule));
@@ -62,6 +63,7 @@ hb_status hb_train_name_run(hb_trainer *t, hb_error *error) {
   hash_options(&hash, t);
   HB_TRY(hash_model(&hash, t->source, error));
   if (t->o.original) HB_TRY(hash_model(&hash, t->o.original, error));
+  if (t->o.teacher_model) HB_TRY(hash_model(&hash, t->o.teacher_model, error));
   for (uint32_t i = 0; i < t->parameter_count; i++) {
     hash_text(&hash, t->parameters[i].name);
     hash_u64(&hash, t->parameters[i].count);

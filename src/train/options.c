@@ -124,6 +124,15 @@ static hb_status check_rounding(const hb_trainer *t, const hb_train_options *giv
                  t->o.method);
 }
 
+static hb_status check_teacher(const hb_train_options *o, hb_error *error) {
+  const char *wrong = NULL;
+  if (o->teacher > 0 && !o->original && !o->teacher_model)
+    wrong = "to learn from a teacher takes the original model, or another one";
+  if (o->teacher == 0 && o->teacher_model) wrong = "a teacher has to have a part of the loss";
+  if (o->teacher == 0 && o->joint) wrong = "to train jointly takes a teacher";
+  return wrong ? hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "%s", wrong) : HB_OK;
+}
+
 hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_error *error) {
   hb_train_options *o = &t->o;
   *o = *options;
@@ -137,8 +146,5 @@ hb_status hb_train_check(hb_trainer *t, const hb_train_options *options, hb_erro
   HB_TRY(hb_check_parallel(o->parallel, error));
   HB_TRY(find_schedule(o, &t->schedule, error));
   HB_TRY(check_rounding(t, options, error));
-  if (o->teacher > 0 && !o->original)
-    return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                   "to learn from a teacher takes the original model");
-  return HB_OK;
+  return check_teacher(o, error);
 }

@@ -12,9 +12,9 @@ static hb_status make_graphs(hb_trainer *t, hb_error *error) {
                               .recompute = t->o.recompute || hb_train_by_layers(t->method),
                               .round_inputs = t->rounds};
   HB_TRY(hb_graph_create(&options, &t->graph, error));
-  if (!t->original.model) return HB_OK;
-  options.model = t->original.model;
-  options.recompute = true; /* it never runs backward */
+  if (!t->guide.model) return HB_OK;
+  options.model = t->guide.model;
+  options.recompute = t->o.recompute || !t->o.joint; /* else it never runs backward */
   options.round_inputs = NULL;
   return hb_graph_create(&options, &t->teacher, error);
 }
@@ -54,9 +54,12 @@ void hb_train_take_down(hb_trainer *t) {
   hb_release(t->allocator, t->rounds, weights * sizeof *t->rounds);
   hb_release(t->allocator, t->gradients, t->gradient_count * sizeof *t->gradients);
   hb_release(t->allocator, t->of_weight, weights * sizeof *t->of_weight);
-  hb_release(t->allocator, t->parameters, 2 * weights * sizeof *t->parameters);
+  hb_release(t->allocator, t->parameters, t->parameter_capacity * sizeof *t->parameters);
+  hb_release(t->allocator, t->guide_gradients, t->guide.count * sizeof *t->guide_gradients);
+  if (t->of_guide)
+    hb_release(t->allocator, t->of_guide, t->guide.model->weight_count * sizeof *t->of_guide);
   hb_team_end(&t->team);
-  hb_net_end(&t->original);
+  hb_net_end(&t->guide);
   hb_net_end(&t->net);
   hb_lora_end(&t->lora);
   hb_model_destroy(t->frozen);

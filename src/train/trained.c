@@ -90,11 +90,38 @@ static hb_status take_original(hb_trainer *t, bool quantizes, hb_error *error) {
   hb_status status = hb_net_load(&original, t->allocator, t->o.isa, t->o.original, error);
   if (status == HB_OK) status = check_original(t, original.model, error);
   if (status == HB_OK && quantizes) status = begin_quantizers(t, &original, error);
-  if (status == HB_OK && (t->o.teacher > 0 || hb_train_by_layers(t->method)))
-    t->original = original;
+  bool teaches = t->o.teacher > 0 && !t->o.teacher_model;
+  if (status == HB_OK && (teaches || hb_train_by_layers(t->method)))
+    t->guide = original;
   else
     hb_net_end(&original);
   return status;
+}
+
+/* Whether number i of both vocabularies is the same token, as far as they are in the files. */
+static hb_status check_tokens(const hb_trainer *t, hb_error *error) {
+  const hb_value *a = hb_gguf_value(t->source->gguf, "tokenizer.ggml.tokens");
+  const hb_value *b = hb_gguf_value(t->o.teacher_model->gguf, "tokenizer.ggml.tokens");
+  uint64_t own = 0, others = 0;
+  hb_string x, y;
+  for (uint64_t i = 0; a && b && i < a->count && i < b->count; i++) {
+    HB_TRY(hb_value_next_string(a, &own, &x, error));
+    HB_TRY(hb_value_next_string(b, &others, &y, error));
+    if (!hb_string_equal(x, y))
+      return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "the teacher's token %u is another one", i);
+  }
+  return HB_OK;
+}
+
+/* A teacher that is not the original. */
+static hb_status take_teacher(hb_trainer *t, hb_error *error) {
+  if (!t->o.teacher_model) return HB_OK;
+  HB_TRY(hb_net_load(&t->guide, t->allocator, t->o.isa, t->o.teacher_model, error));
+  uint32_t own = t->model->h.vocabulary, others = t->guide.model->h.vocabulary;
+  if (own != others)
+    return hb_fail(error, HB_MODEL, HB_NO_OFFSET, "the teacher has %u tokens, and its student %u",
+                   (uint64_t)others, (uint64_t)own);
+  return check_tokens(t, error);
 }
 
 /* As the frozen matrices are when they run; their sparse values multiply inputs that stay. */
@@ -138,38 +165,50 @@ hb_status hb_train_load(hb_trainer *t, hb_error *error) {
   t->rounds = hb_allocate_zero(t->allocator, weights * sizeof *t->rounds);
   if (!t->quantizers || !t->rounds) return out_of_memory(error);
   HB_TRY(take_original(t, !adapts && t->method != HB_TRAIN_FULL, error));
+  HB_TRY(take_teacher(t, error));
   if (!adapts) return check_floats(t, error);
   return t->o.round_inputs ? round_frozen(t, error) : HB_OK;
 }
 
 /* ---- What the optimizer changes ---- */
 
+/* What belongs to the architecture's arithmetic is no weight. */
+static bool is_constant(const hb_weight *w) {
+  switch (w->kind) {
+  case HB_WEIGHT_ROPE_FREQS:
+  case HB_WEIGHT_ROPE_LONG:
+  case HB_WEIGHT_ROPE_SHORT: return true;
+  default: return false;
+  }
+}
+
 static bool is_trained(const hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   if (!may_be_trained(t, w)) return false;
   if (t->quantizers[weight].coder) return true;
-  if (t->method == HB_TRAIN_AUTOROUND) return false;
-  switch (w->kind) {
-  case HB_WEIGHT_ROPE_FREQS:
-  case HB_WEIGHT_ROPE_LONG:
-  case HB_WEIGHT_ROPE_SHORT: return false;
-  default: return true;
-  }
+  return t->method != HB_TRAIN_AUTOROUND && !is_constant(w);
 }
 
 static void add_parameter(hb_trainer *t, hb_parameter p) {
   if (p.count > 0) t->parameters[t->parameter_count++] = p;
 }
 
+/* A weight that is trained as it is. */
+static hb_parameter weight_of(const hb_net *net, uint32_t weight, const float *gradient) {
+  const hb_weight *w = &net->model->weights[weight];
+  return (hb_parameter){.name = hb_string_of(w->name),
+                        .value = hb_net_values(net, weight),
+                        .gradient = gradient,
+                        .count = hb_net_count(net, weight),
+                        .rate = 1,
+                        .decay = hb_weight_is_vector(w) ? 0 : 1};
+}
+
 void hb_train_add_parameters(hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_quantizer *q = &t->quantizers[weight];
-  hb_parameter p = {.name = hb_string_of(w->name),
-                    .value = q->coder ? q->weights : hb_net_values(&t->net, weight),
-                    .gradient = t->of_weight[weight],
-                    .count = hb_net_count(&t->net, weight),
-                    .rate = 1,
-                    .decay = hb_weight_is_vector(w) ? 0 : 1};
+  hb_parameter p = weight_of(&t->net, weight, t->of_weight[weight]);
+  if (q->coder) p.value = q->weights;
   if (p.value) add_parameter(t, p);
   if (!q->coder) return;
   add_parameter(t, (hb_parameter){.name = hb_string_of(w->name),
@@ -184,7 +223,7 @@ static void add_weights(hb_trainer *t) {
     if (!is_trained(t, i)) continue;
     t->of_weight[i] = t->gradients + t->net.start[i];
     if (!hb_train_by_layers(t->method)) hb_train_add_parameters(t, i); /* else blocks.c does */
-    if (t->method == HB_TRAIN_AUTOROUND) t->quantizers[i].centers = hb_net_values(&t->original, i);
+    if (t->method == HB_TRAIN_AUTOROUND) t->quantizers[i].centers = hb_net_values(&t->guide, i);
   }
 }
 
@@ -199,6 +238,20 @@ static void add_adapter(hb_trainer *t) {
                                     .rate = 1,
                                     .decay = 1});
   }
+}
+
+/* A teacher that learns stands behind its student. */
+static hb_status add_guide(hb_trainer *t, hb_error *error) {
+  const hb_model *m = t->guide.model;
+  t->guide_gradients = hb_allocate_zero(t->allocator, t->guide.count * sizeof(float));
+  t->of_guide = hb_allocate_zero(t->allocator, m->weight_count * sizeof *t->of_guide);
+  if (!t->guide_gradients || !t->of_guide) return out_of_memory(error);
+  for (uint32_t i = 0; i < m->weight_count; i++) {
+    if (!m->weights[i].present || is_constant(&m->weights[i])) continue;
+    t->of_guide[i] = t->guide_gradients + t->guide.start[i];
+    add_parameter(t, weight_of(&t->guide, i, t->of_guide[i]));
+  }
+  return HB_OK;
 }
 
 hb_status hb_train_make_optimizer(const hb_trainer *t, const hb_parameter *parameters,
@@ -223,12 +276,14 @@ hb_status hb_train_begin_optimizer(hb_trainer *t, hb_error *error) {
   t->gradient_count = adapts ? t->lora.count : t->net.count;
   t->gradients = hb_allocate_zero(t->allocator, t->gradient_count * sizeof *t->gradients);
   t->of_weight = hb_allocate_zero(t->allocator, weights * sizeof *t->of_weight);
-  t->parameters = hb_allocate_zero(t->allocator, 2 * weights * sizeof *t->parameters);
+  t->parameter_capacity = 2 * weights + (t->o.joint ? t->guide.model->weight_count : 0);
+  t->parameters = hb_allocate_zero(t->allocator, t->parameter_capacity * sizeof *t->parameters);
   if (!t->gradients || !t->of_weight || !t->parameters) return out_of_memory(error);
   if (adapts)
     add_adapter(t);
   else
     add_weights(t);
+  if (t->o.joint) HB_TRY(add_guide(t, error));
   if (hb_train_by_layers(t->method)) return HB_OK;
   return hb_train_make_optimizer(t, t->parameters, t->parameter_count, &t->optimizer, error);
 }

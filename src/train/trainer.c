@@ -79,8 +79,23 @@ static void derive_parameters(hb_trainer *t) {
     if (t->quantizers[i].coder) hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
 }
 
+static void add_sums(hb_loss_sums *to, const hb_loss_sums *of) {
+  to->loss += of->loss;
+  to->entropy += of->entropy;
+  to->scored += of->scored;
+}
+
+/* A teacher that learns has run forward. */
+static void instruct_teacher(hb_trainer *t, const hb_batch *batch, hb_loss_sums *sums) {
+  const hb_loss loss = {.target = 1, .temperature = 1, .z = (float)t->o.z};
+  hb_loss_sums own;
+  hb_graph_loss(t->teacher, batch, &loss, NULL, 1, t->of_guide, &own);
+  hb_graph_backward(t->teacher, t->of_guide, 0, hb_graph_stages(t->teacher));
+  add_sums(sums, &own);
+}
+
 /* Adds the gradients of a batch, whose number counts from the beginning of the run. */
-static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums) {
+static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums, hb_loss_sums *teacher) {
   hb_batch batch = {t->rows.tokens, t->rows.targets, t->rows.first};
   hb_loss loss = {.target = (float)(1 - t->o.teacher),
                   .teacher = (float)t->o.teacher,
@@ -90,12 +105,11 @@ static void run_batch(hb_trainer *t, uint64_t number, hb_loss_sums *sums) {
   uint32_t stages = hb_graph_stages(t->graph);
   hb_train_take(t, t->packer, number * t->o.sequences);
   hb_graph_forward(t->graph, &batch, 0, stages);
-  if (t->teacher) hb_graph_forward(t->teacher, &batch, 0, stages);
+  if (t->teacher) hb_graph_forward(t->teacher, &batch, 0, hb_graph_stages(t->teacher));
   hb_graph_loss(t->graph, &batch, &loss, t->teacher, 1, t->of_weight, &own);
   hb_graph_backward(t->graph, t->of_weight, 0, stages);
-  sums->loss += own.loss;
-  sums->entropy += own.entropy;
-  sums->scored += own.scored;
+  add_sums(sums, &own);
+  if (t->o.joint) instruct_teacher(t, &batch, teacher);
 }
 
 void hb_train_damp(const hb_trainer *t, float rate) {
@@ -111,11 +125,13 @@ void hb_train_damp(const hb_trainer *t, float rate) {
 
 /* A step of all parameters. */
 static hb_status step_all(hb_trainer *t, hb_train_report *out, hb_error *error) {
-  hb_loss_sums sums = {0};
+  hb_loss_sums sums = {0}, teacher = {0};
   double norm;
   hb_train_project(t);
   memset(t->gradients, 0, t->gradient_count * sizeof *t->gradients);
-  for (uint32_t i = 0; i < t->o.accumulate; i++) run_batch(t, t->step * t->o.accumulate + i, &sums);
+  if (t->o.joint) memset(t->guide_gradients, 0, t->guide.count * sizeof *t->guide_gradients);
+  for (uint32_t i = 0; i < t->o.accumulate; i++)
+    run_batch(t, t->step * t->o.accumulate + i, &sums, &teacher);
   derive_parameters(t);
   double scored = sums.scored > 0 ? (double)sums.scored : 1;
   float rate = hb_schedule_rate(&t->schedule, t->step);
@@ -125,6 +141,7 @@ static hb_status step_all(hb_trainer *t, hb_train_report *out, hb_error *error) 
   *out = (hb_train_report){.rate = (double)rate,
                            .loss = sums.loss / scored,
                            .entropy = sums.entropy / scored,
+                           .teacher = teacher.entropy / scored,
                            .norm = norm};
   return HB_OK;
 }

@@ -40,7 +40,7 @@ struct hb_trainer {
   hb_model *frozen; /* that an adapter is trained on */
   hb_lora lora;
   hb_type adapter_type;
-  hb_net original; /* of the teacher or of targets; empty without one */
+  hb_net guide; /* the teacher, or whose layers are followed; empty without one */
   hb_graph *graph, *teacher;
 
   hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
@@ -48,8 +48,10 @@ struct hb_trainer {
   float *gradients;         /* as net.values, or lora.values */
   uint64_t gradient_count;
   float **of_weight;        /* [weights], NULL: frozen */
+  float *guide_gradients;   /* as guide.values: of a teacher that learns; else NULL */
+  float **of_guide;         /* [weights of the guide], NULL: frozen */
   hb_parameter *parameters; /* what the optimizer changes */
-  uint32_t parameter_count;
+  uint32_t parameter_count, parameter_capacity;
   hb_optimizer *optimizer; /* of all of them, or of a layer's; NULL: none */
   hb_blocks *blocks;       /* where layers are trained one by one; else NULL */
   hb_schedule schedule;

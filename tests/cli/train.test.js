@@ -335,6 +335,13 @@ test('a configuration becomes a model', needs(pieces, sample), (t) => {
   succeed([...train('new', 'other', 2), '--seed', '2']);
   assert.equal(losses('same')[0], own[0]);
   assert.notEqual(losses('other')[0], own[0]);
+
+  const quantize = (from) => halfbyte(['quantize', at(from), at('q8_0.gguf'), '--type', 'q8_0']);
+  assert.notEqual(quantize('new').code, 0, 'a folder that lacks its weights is no beginning');
+  assert.equal(quantize('new/config.json').code, 0);
+  const more = train('', 'rounded', 2).filter((word) => word !== '--init' && word !== at(''));
+  succeed(['finetune', at('q8_0.gguf'), '--method', 'qat', ...more.slice(1)]);
+  assert.ok(Math.abs(losses('rounded')[0] - own[0]) < 0.01, 'the same weights, but for rounding');
   writeFileSync(at('new/config.json'), JSON.stringify({ ...config, hidden_size: 47 }));
   const { code, err } = halfbyte(train('new', 'wrong', 2));
   assert.equal(code, 1);
