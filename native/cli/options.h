@@ -161,6 +161,8 @@ typedef struct cli_list {
     "as decay, but toward what weights are rounded to (0; block-ap, lkd 10)")                      \
   X(CLIP, 0, "clip", "N", F32, clip, 0, 1e30, NULL,                                                \
     "norm of the gradient at most; 0: any (default: 1; layer by layer: any)")                      \
+  X(Z_LOSS, 0, "z-loss", "W", F32, z, 0, 1, "0",                                                   \
+    "weight in the loss of log(sum of exp(logits))^2, which keeps logits small")                   \
   X(SEQUENCES, 0, "sequences", "N", U32, sequences, 1, 1 << 16, "8", "of a batch")                 \
   X(LENGTH, 0, "length", "N", U32, length, 2, 1 << 20, NULL,                                       \
     "tokens of a sequence (default: 256, at most the context)")                                    \
@@ -226,7 +228,7 @@ typedef struct cli_options {
   cli_list adapters, calibration, data, validation;
   const char *original, *teacher_model, *schedule, *state, *matrices, *adapter;
   uint32_t steps, sequences, length, accumulate, samples, save_every, rank;
-  float teacher, distillation, rate, scale_rate, rate_end, warmup, decay, damping, clip, alpha;
+  float teacher, distillation, z, rate, scale_rate, rate_end, warmup, decay, damping, clip, alpha;
   bool bf16, recompute, round_inputs, small_moments, tables, joint;
   uint32_t calibration_samples, calibration_length;
   uint64_t calibration_seed;

@@ -108,7 +108,7 @@ static int finish(training *t) {
 static int run(training *t) {
   const cli_options *o = t->options;
   hb_train_report r = {.step = t->first};
-  step_line_begin(&t->line, o->steps, o->teacher > 0);
+  step_line_begin(&t->line, o->steps, o->teacher > 0 || o->z > 0);
   if (t->first == 0 && !measure(t, 0)) return CLI_FAILED;
   while (r.step < o->steps) {
     if (!step(t, &r)) return CLI_FAILED;
@@ -219,6 +219,7 @@ static hb_train_options options_of(const training *t, const char *method) {
       .temperature = (double)o->distillation,
       .teacher_model = o->teacher_model ? &t->teacher : NULL,
       .joint = o->joint,
+      .z = (double)o->z,
       .round_inputs = o->round_inputs,
       .bf16 = o->bf16,
       .tables = o->tables,
@@ -348,8 +349,9 @@ static int finetune(const cli_options *options) {
   OPTION_DATA, OPTION_VALIDATION, OPTION_STEPS, OPTION_OUT_FOLDER, OPTION_RATE, OPTION_RATE_END,   \
       OPTION_WARMUP, OPTION_SCHEDULE, OPTION_DECAY, OPTION_CLIP, OPTION_SEQUENCES, OPTION_LENGTH,  \
       OPTION_ACCUMULATE, OPTION_ORIGINAL, OPTION_TEACHER, OPTION_TEACHER_MODEL, OPTION_JOINT,      \
-      OPTION_TRAIN_TEMPERATURE, OPTION_BF16, OPTION_RECOMPUTE, OPTION_SMALL_MOMENTS, OPTION_STATE, \
-      OPTION_SAVE_EVERY, OPTION_TRAIN_RESUME, OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
+      OPTION_TRAIN_TEMPERATURE, OPTION_Z_LOSS, OPTION_BF16, OPTION_RECOMPUTE,                      \
+      OPTION_SMALL_MOMENTS, OPTION_STATE, OPTION_SAVE_EVERY, OPTION_TRAIN_RESUME,                  \
+      OPTION_ORDER_SEED, OPTION_THREADS, OPTION_ISA
 
 #define TEXTS                                                                                      \
   "Documents of a plain text end with <|endoftext|> or, in a file without, with two empty "        \

@@ -103,6 +103,18 @@ async function killAt(args, moment) {
 }
 const sizeOf = (file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 
+test('the z-loss is a part of the loss, and keeps logits small', (t) => {
+  const { at, train } = setUp(t);
+  succeed(train('plain', '--steps', '40'));
+  succeed(train('small', '--steps', '40', '--z-loss', '0.1'));
+  const [plain, small] = ['plain', 'small'].map((out) => readLog(at(`${out}/log.jsonl`)).slice(1));
+  assert.ok(plain.every(({ loss, entropy }) => loss === entropy));
+  assert.equal(small[0].entropy, plain[0].entropy);
+  const part = ({ loss, entropy }) => loss - entropy; // W times the square
+  assert.ok(part(small[0]) > 1, `${part(small[0])}`);
+  assert.ok(part(small.at(-1)) < 0.5 * part(small[0]));
+});
+
 test('killed at any moment, a run that is resumed comes to the same end', async (t) => {
   const { at, train } = setUp(t);
   const rest = ['--steps', '300', '--save-every', '10', '--validation', at('other.txt')];
