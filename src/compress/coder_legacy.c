@@ -36,7 +36,7 @@ static void affine_store(const hb_super *p, void *block) {
   hb_store_u16((uint8_t *)block + 2, p->dmin ^ F16_SIGN);
 }
 
-static const hb_parameters scale_parameters = {1, 1, false, scale_load, scale_store};
+const hb_parameters hb_scale_parameters = {1, 1, false, scale_load, scale_store};
 const hb_parameters hb_affine_parameters = {1, 1, true, affine_load, affine_store};
 
 /* ---- Types ---- */
@@ -89,7 +89,7 @@ const hb_coder hb_coder_q4_0 = {.type = HB_TYPE_Q4_0,
                                 .fit = q4_0_fit,
                                 .grids = scale_grid,
                                 .put = q4_0_put,
-                                .parameters = &scale_parameters};
+                                .parameters = &hb_scale_parameters};
 
 const hb_coder hb_coder_q4_1 = {.type = HB_TYPE_Q4_1,
                                 .values = 32,
@@ -113,7 +113,7 @@ const hb_coder hb_coder_q5_0 = {.type = HB_TYPE_Q5_0,
                                 .fit = q5_0_fit,
                                 .grids = scale_grid,
                                 .put = q5_0_put,
-                                .parameters = &scale_parameters};
+                                .parameters = &hb_scale_parameters};
 
 const hb_coder hb_coder_q5_1 = {.type = HB_TYPE_Q5_1,
                                 .values = 32,
@@ -138,4 +138,4 @@ const hb_coder hb_coder_q8_0 = {.type = HB_TYPE_Q8_0,
                                 .fit = q8_0_fit,
                                 .grids = scale_grid,
                                 .put = q8_0_put,
-                                .parameters = &scale_parameters};
+                                .parameters = &hb_scale_parameters};

@@ -3,7 +3,7 @@
 #include "compress/search.h"
 #include "quant/formats.h"
 
-enum { VALUES = 256 };
+enum { VALUES = 256, TQ1_0_D = 52, TQ2_0_D = 64 /* where the scale stands */ };
 
 /* ---- The best scale ---- */
 
@@ -56,7 +56,7 @@ static void fit_scale(const hb_coder *c, const float *x, const float *importance
 /* ---- TQ1_0 ---- */
 
 static void tq1_0_grids(const void *block, hb_grid *out) {
-  *out = (hb_grid){hb_load_f16((const uint8_t *)block + 52), HB_NO_ADDEND};
+  *out = (hb_grid){hb_load_f16((const uint8_t *)block + TQ1_0_D), HB_NO_ADDEND};
 }
 
 /* `count` bytes with `digits` codes each, as a fraction of 3^5 in 256ths, rounded up. */
@@ -75,8 +75,18 @@ static void tq1_0_put(const uint8_t *codes, void *block) {
   pack_digits(codes + 240, 4, 4, b + 48);
 }
 
+static void tq1_0_load(const void *block, hb_super *p) {
+  *p = (hb_super){.d = hb_load_u16((const uint8_t *)block + TQ1_0_D), .scales = {1}};
+}
+
+static void tq1_0_store(const hb_super *p, void *block) {
+  hb_store_u16((uint8_t *)block + TQ1_0_D, p->d);
+}
+
+static const hb_parameters tq1_0_parameters = {1, 1, false, tq1_0_load, tq1_0_store};
+
 static void tq1_0_fit(const float *x, const float *importance, void *block) {
-  fit_scale(&hb_coder_tq1_0, x, importance, block, 52);
+  fit_scale(&hb_coder_tq1_0, x, importance, block, TQ1_0_D);
 }
 
 static void tq1_0_round(const float *x, void *block) {
@@ -92,12 +102,13 @@ const hb_coder hb_coder_tq1_0 = {.type = HB_TYPE_TQ1_0,
                                  .round = tq1_0_round,
                                  .fit = tq1_0_fit,
                                  .grids = tq1_0_grids,
-                                 .put = tq1_0_put};
+                                 .put = tq1_0_put,
+                                 .parameters = &tq1_0_parameters};
 
 /* ---- TQ2_0 ---- */
 
 static void tq2_0_grids(const void *block, hb_grid *out) {
-  *out = (hb_grid){hb_load_f16((const uint8_t *)block + 64), HB_NO_ADDEND};
+  *out = (hb_grid){hb_load_f16((const uint8_t *)block + TQ2_0_D), HB_NO_ADDEND};
 }
 
 static void tq2_0_put(const uint8_t *codes, void *block) {
@@ -108,8 +119,18 @@ static void tq2_0_put(const uint8_t *codes, void *block) {
       b[32 * (g / 4) + l] |= (uint8_t)((codes[32 * g + l] & 3) << 2 * (g % 4));
 }
 
+static void tq2_0_load(const void *block, hb_super *p) {
+  *p = (hb_super){.d = hb_load_u16((const uint8_t *)block + TQ2_0_D), .scales = {1}};
+}
+
+static void tq2_0_store(const hb_super *p, void *block) {
+  hb_store_u16((uint8_t *)block + TQ2_0_D, p->d);
+}
+
+static const hb_parameters tq2_0_parameters = {1, 1, false, tq2_0_load, tq2_0_store};
+
 static void tq2_0_fit(const float *x, const float *importance, void *block) {
-  fit_scale(&hb_coder_tq2_0, x, importance, block, 64);
+  fit_scale(&hb_coder_tq2_0, x, importance, block, TQ2_0_D);
 }
 
 static void tq2_0_round(const float *x, void *block) {
@@ -125,4 +146,5 @@ const hb_coder hb_coder_tq2_0 = {.type = HB_TYPE_TQ2_0,
                                  .round = tq2_0_round,
                                  .fit = tq2_0_fit,
                                  .grids = tq2_0_grids,
-                                 .put = tq2_0_put};
+                                 .put = tq2_0_put,
+                                 .parameters = &tq2_0_parameters};

@@ -12,9 +12,9 @@ extern const hb_coder hb_coder_mxfp4;
 extern const hb_coder hb_coder_nf4, hb_coder_fp4;
 extern const hb_coder hb_coder_int2_64;
 
-/* Of blocks with one grid that begin with its scale and its addend in half precision, which are no
- * codes but stand for themselves. */
-extern const hb_parameters hb_affine_parameters;
+/* Of blocks with one grid that begin with its scale, and its addend, in half precision, which are
+ * no codes but stand for themselves. */
+extern const hb_parameters hb_scale_parameters, hb_affine_parameters;
 
 /* The addend of grids without one: adding it changes no number, not even -0. */
 #define HB_NO_ADDEND -0.0f

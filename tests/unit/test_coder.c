@@ -108,7 +108,7 @@ static void parameters_are_stored_as_they_are_loaded(void **state) {
       assert_memory_equal(again, block, c->block_bytes);
     }
   }
-  assert_int_equal(known, 11);
+  assert_int_equal(known, 15);
 }
 
 static void the_nearest_code_is_the_lowest_of_the_nearest(void **state) {
