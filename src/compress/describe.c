@@ -13,9 +13,25 @@ hb_type hb_weight_type(const hb_weight *weight, const hb_tensor *tensor) {
   return weight->private_type != HB_TYPE_F32 ? weight->private_type : tensor->type;
 }
 
+/* A row whose blocks share bytes. */
+static hb_status shared_row(const hb_source *source, const hb_tensor *t, hb_type type, uint64_t row,
+                            uint64_t cols, uint8_t *piece, float *out, hb_error *error) {
+  const hb_type_traits *traits = hb_traits(type);
+  uint64_t bytes = 0;
+  if (!hb_row_bytes(type, cols, &bytes) || bytes > HB_VALUES_PIECE)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %S has rows of %u values: too many",
+                   t->name, cols);
+  uint64_t at = hb_gguf_shard_data_start(source->gguf, t->shard) + t->offset + row * bytes;
+  HB_TRY(source->read(source->context, t->shard, at, piece, (size_t)bytes, error));
+  traits->decode(piece, out, (size_t)(cols / traits->block_values));
+  return HB_OK;
+}
+
 hb_status hb_source_values(const hb_source *source, const hb_tensor *t, hb_type type, uint64_t from,
                            uint64_t count, uint8_t *piece, float *out, hb_error *error) {
   const hb_type_traits *traits = hb_traits(type);
+  if (traits->shared_bytes > 0)
+    return shared_row(source, t, type, from / count, count, piece, out, error);
   uint64_t at = hb_gguf_shard_data_start(source->gguf, t->shard) + t->offset +
                 from / traits->block_values * traits->block_bytes;
   uint64_t blocks = count / traits->block_values;
@@ -31,23 +47,13 @@ hb_status hb_source_values(const hb_source *source, const hb_tensor *t, hb_type 
   return HB_OK;
 }
 
-/* Of halfbyte's own formats, only blocks that stand for themselves. */
-static hb_status check_own(const hb_model *m, const hb_tensor *t, hb_error *error) {
-  const hb_weight *weight = hb_weight_named(m, t->name);
-  bool shares = weight && hb_traits(hb_weight_type(weight, t))->sharing_blocks > 0;
-  if (!shares && !hb_beside_find(m, t->name).weight && m->activations == HB_ACTIVATIONS_BLOCK)
-    return HB_OK;
-  return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
-                 "tensor %S has a format of halfbyte's own that cannot be changed once more",
-                 t->name);
-}
-
 static hb_status bind(hb_model *m, hb_error *error) {
   for (size_t i = 0; i < hb_gguf_tensor_count(m->gguf); i++) {
     const hb_tensor *t = hb_gguf_tensor_at(m->gguf, i);
     hb_weight *weight = hb_weight_named(m, t->name);
     if (weight) HB_TRY(hb_weight_bind(weight, t, error));
-    HB_TRY(check_own(m, t, error));
+    hb_beside beside = hb_beside_find(m, t->name);
+    if (beside.weight) HB_TRY(hb_beside_bind(&beside, t, error));
     if (!weight) continue;
     weight->matrix.type = HB_TYPE_F32;
     weight->matrix.bytes = hb_weight_values(weight) * sizeof(float);
@@ -56,7 +62,7 @@ static hb_status bind(hb_model *m, hb_error *error) {
   return hb_model_compile(m, error);
 }
 
-static hb_status describe(hb_model *m, hb_isa isa, const hb_source *source, bool own_types,
+static hb_status describe(hb_model *m, hb_isa isa, const hb_source *source, bool own_formats,
                           hb_error *error) {
   m->kernels = hb_kernels_for(isa);
   m->gguf = (hb_gguf *)source->gguf; /* lent; given back before the model ends */
@@ -64,19 +70,19 @@ static hb_status describe(hb_model *m, hb_isa isa, const hb_source *source, bool
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET, "this build or machine has no %s kernels",
                    hb_isa_name(isa));
   HB_TRY(hb_model_begin(m, error));
-  if (m->has_private && !own_types)
+  if (m->has_private && !own_formats)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
                    "a model with formats of halfbyte's own cannot be changed once more");
   return bind(m, error);
 }
 
 hb_status hb_describe(const hb_allocator *allocator, hb_isa isa, const hb_source *source,
-                      bool own_types, hb_model **out, hb_error *error) {
+                      bool own_formats, hb_model **out, hb_error *error) {
   hb_model *m = hb_allocate_zero(allocator, sizeof *m);
   *out = NULL;
   if (!m) return hb_fail(error, HB_MEMORY, HB_NO_OFFSET, "no memory for a model");
   m->allocator = allocator;
-  hb_status status = describe(m, isa, source, own_types, error);
+  hb_status status = describe(m, isa, source, own_formats, error);
   if (status == HB_OK)
     *out = m;
   else

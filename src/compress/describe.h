@@ -6,10 +6,10 @@
 
 /* A model whose matrices count as F32, whatever the source has, and whose weights have no data; its
  * program is there. The header stays the source's: hb_described_destroy instead of
- * hb_model_destroy. HB_UNSUPPORTED for formats of halfbyte's own, or, with `own_types`, for those
- * that are no types of blocks. */
+ * hb_model_destroy. HB_UNSUPPORTED for formats of halfbyte's own unless `own_formats`: then what
+ * stands beside weights is bound, too. */
 hb_status hb_describe(const hb_allocator *allocator, hb_isa isa, const hb_source *source,
-                      bool own_types, hb_model **out, hb_error *error);
+                      bool own_formats, hb_model **out, hb_error *error);
 void hb_described_destroy(hb_model *model);
 
 /* The type of a weight's values, whose tensor may be I8 in the file. */
@@ -21,8 +21,8 @@ uint64_t hb_weight_values(const hb_weight *weight);
 
 #define HB_VALUES_PIECE (1u << 16) /* bytes of a tensor that are read at once */
 
-/* `count` values of `type` of a tensor from number `from` on, which begins a block; piece:
- * [HB_VALUES_PIECE], to work in. */
+/* `count` values of `type` of a tensor from number `from` on, which begins a block, and of a type
+ * whose blocks share bytes is a row, which has to fit; piece: [HB_VALUES_PIECE], to work in. */
 hb_status hb_source_values(const hb_source *source, const hb_tensor *tensor, hb_type type,
                            uint64_t from, uint64_t count, uint8_t *piece, float *out,
                            hb_error *error);

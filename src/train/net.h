@@ -19,6 +19,12 @@ void hb_net_end(hb_net *net);
 
 /* The values of a weight, and how many. */
 float *hb_net_values(const hb_net *net, uint32_t weight);
+/* Outliers that stand beside a matrix: adds those of a row to its values, all of them to those of a
+ * net; and takes the gradient from the columns that they replace. */
+void hb_outliers_add(const hb_weight *weight, uint32_t row, float *values);
+void hb_net_add_outliers(const hb_net *net, uint32_t weight);
+void hb_net_skip_outliers(const hb_net *net, uint32_t weight, float *gradient);
+
 uint64_t hb_net_count(const hb_net *net, uint32_t weight);
 
 #endif

@@ -1,6 +1,6 @@
 /* What operations read besides rows, and products with matrices. */
-#include "base/half.h"
 #include "compress/rounding.h"
+#include "train/net.h"
 #include "train/node.h"
 
 const float *hb_graph_vector(const hb_graph *g, uint32_t weight) {
@@ -33,16 +33,11 @@ typedef struct decoding {
 static void decode_rows(void *context, uint32_t thread, uint32_t first, uint32_t end) {
   const decoding *d = context;
   (void)thread;
-  const hb_weight_outliers *o = &d->weight->outliers;
-  const hb_sparse *sparse = &o->parts;
   uint32_t cols = d->weight->matrix.cols;
   for (uint32_t row = first; row < end; row++) {
     float *out = d->out + (size_t)row * cols;
     hb_unpack_row(&d->weight->matrix, row, out);
-    if (!o->data) continue;
-    for (uint32_t i = 0; i < o->column_count; i++) out[o->columns[i]] = 0; /* inputs skip them */
-    for (uint32_t i = sparse->start[row]; i < sparse->start[row + 1]; i++)
-      out[sparse->column[i]] += hb_f32_of_f16(sparse->value[i]);
+    hb_outliers_add(d->weight, row, out);
   }
 }
 

@@ -19,29 +19,57 @@ static bool changes_codes(const hb_trainer *t, const hb_weight *w) {
   return t->method != HB_TRAIN_E2E_QP || (t->o.tables && !hb_weight_table[w->kind].per_layer);
 }
 
-/* A quantizer for a matrix whose type has one. `original`: its weights before, or NULL. */
+/* Blocks that share bytes, and outliers beside them, stay as they are. */
+static hb_status check_own(const hb_trainer *t, const hb_weight *w, hb_type type, hb_error *error) {
+  bool shares = hb_traits(type)->shared_bytes > 0;
+  if ((shares || w->outliers.bytes > 0) && changes_codes(t, w))
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "%s has %s: such a model is trained by e2e-qp or lora", w->name,
+                   shares ? hb_type_name(type) : "outliers");
+  if (w->outliers.bytes > 0 && t->o.round_inputs)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "%s has outliers: its inputs cannot be rounded in training", w->name);
+  return HB_OK;
+}
+
+/* From the blocks of a matrix; `original`: its weights before, or NULL. */
+static hb_status begin_rounding(hb_trainer *t, uint32_t weight, hb_type type, const uint8_t *blocks,
+                                const hb_net *original, hb_error *error) {
+  const hb_weight *w = &t->net.model->weights[weight];
+  uint32_t rows = (uint32_t)w->rows, cols = (uint32_t)w->cols;
+  if (hb_traits(type)->shared_bytes > 0)
+    return hb_rescaled_begin(&t->rescaled[weight], t->allocator, type, rows, cols, blocks, error);
+  hb_quantizer *q = &t->quantizers[weight];
+  const float *values = NULL;
+  if (changes_codes(t, w)) values = hb_net_values(original ? original : &t->net, weight);
+  HB_TRY(hb_quantizer_begin(q, t->allocator, hb_coder_of(type), rows, cols, blocks, values, error));
+  if (values && original && t->method != HB_TRAIN_AUTOROUND) hb_quantizer_keep_codes(q, blocks);
+  return HB_OK;
+}
+
+/* What rounds a matrix, if its type does. */
 static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *original,
                                  hb_error *error) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_tensor *tensor = hb_gguf_tensor(t->source->gguf, w->name);
-  const hb_coder *coder = hb_coder_of(hb_weight_type(w, tensor));
-  if (hb_weight_is_vector(w) || !coder) return HB_OK;
+  hb_type type = hb_weight_type(w, tensor);
+  bool rounds = hb_coder_of(type) || hb_traits(type)->shared_bytes > 0;
+  if (hb_weight_is_vector(w) || !rounds) return HB_OK;
   t->rounds[weight] = t->o.round_inputs;
   if (!may_be_trained(t, w)) return HB_OK;
-  const float *values = NULL;
-  if (changes_codes(t, w)) values = hb_net_values(original ? original : &t->net, weight);
+  HB_TRY(check_own(t, w, type, error));
   uint8_t *blocks = hb_allocate(t->allocator, tensor->bytes);
   if (!blocks) return out_of_memory(error);
   uint64_t at = hb_gguf_shard_data_start(t->source->gguf, tensor->shard) + tensor->offset;
   hb_status status =
       t->source->read(t->source->context, tensor->shard, at, blocks, (size_t)tensor->bytes, error);
-  if (status == HB_OK)
-    status = hb_quantizer_begin(&t->quantizers[weight], t->allocator, coder, (uint32_t)w->rows,
-                                (uint32_t)w->cols, blocks, values, error);
-  if (status == HB_OK && values && original && t->method != HB_TRAIN_AUTOROUND)
-    hb_quantizer_keep_codes(&t->quantizers[weight], blocks);
+  if (status == HB_OK) status = begin_rounding(t, weight, type, blocks, original, error);
   hb_release(t->allocator, blocks, tensor->bytes);
   return status;
+}
+
+static bool is_rounded(const hb_trainer *t, uint32_t weight) {
+  return t->quantizers[weight].coder || t->rescaled[weight].traits;
 }
 
 static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_error *error) {
@@ -49,7 +77,7 @@ static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_erro
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     if (!t->net.model->weights[i].present) continue;
     HB_TRY(begin_quantizer(t, i, original, error));
-    any = any || t->quantizers[i].coder;
+    any = any || is_rounded(t, i);
   }
   if (!any)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
@@ -61,8 +89,10 @@ static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_erro
 static hb_status check_floats(const hb_trainer *t, hb_error *error) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     const hb_weight *w = &t->net.model->weights[i];
-    if (!may_be_trained(t, w) || t->quantizers[i].coder) continue;
+    if (!may_be_trained(t, w) || is_rounded(t, i)) continue;
     hb_type type = hb_weight_type(w, hb_gguf_tensor(t->source->gguf, w->name));
+    if (w->outliers.bytes > 0)
+      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s has outliers beside floats", w->name);
     if (hb_traits(type)->block_values > 1)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                      "%s is %s: what is quantized is trained by qat or e2e-qp", w->name,
@@ -162,8 +192,9 @@ hb_status hb_train_load(hb_trainer *t, hb_error *error) {
   HB_TRY(adapts ? load_frozen(t, error) : load_net(t, error));
   uint32_t weights = t->model->weight_count;
   t->quantizers = hb_allocate_zero(t->allocator, weights * sizeof *t->quantizers);
+  t->rescaled = hb_allocate_zero(t->allocator, weights * sizeof *t->rescaled);
   t->rounds = hb_allocate_zero(t->allocator, weights * sizeof *t->rounds);
-  if (!t->quantizers || !t->rounds) return out_of_memory(error);
+  if (!t->quantizers || !t->rescaled || !t->rounds) return out_of_memory(error);
   HB_TRY(take_original(t, !adapts && t->method != HB_TRAIN_FULL, error));
   HB_TRY(take_teacher(t, error));
   if (!adapts) return check_floats(t, error);
@@ -185,7 +216,7 @@ static bool is_constant(const hb_weight *w) {
 static bool is_trained(const hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   if (!may_be_trained(t, w)) return false;
-  if (t->quantizers[weight].coder) return true;
+  if (is_rounded(t, weight)) return true;
   return t->method != HB_TRAIN_AUTOROUND && !is_constant(w);
 }
 
@@ -207,14 +238,15 @@ static hb_parameter weight_of(const hb_net *net, uint32_t weight, const float *g
 void hb_train_add_parameters(hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_quantizer *q = &t->quantizers[weight];
+  const hb_rescaled *r = &t->rescaled[weight];
   hb_parameter p = weight_of(&t->net, weight, t->of_weight[weight]);
-  if (q->coder) p.value = q->weights;
+  if (is_rounded(t, weight)) p.value = q->weights;
   if (p.value) add_parameter(t, p);
-  if (!q->coder) return;
+  if (!is_rounded(t, weight)) return;
   add_parameter(t, (hb_parameter){.name = hb_string_of(w->name),
-                                  .value = q->parameters,
-                                  .gradient = q->parameter_gradients,
-                                  .count = q->parameter_count,
+                                  .value = q->coder ? q->parameters : r->parameters,
+                                  .gradient = q->coder ? q->parameter_gradients : r->gradients,
+                                  .count = q->coder ? q->parameter_count : hb_rescaled_count(r),
                                   .rate = (float)(t->o.scale_rate / t->o.rate)});
 }
 

@@ -10,6 +10,7 @@
 #include "train/optimizer.h"
 #include "train/packer.h"
 #include "train/quantizer.h"
+#include "train/rescaled.h"
 #include "train/schedule.h"
 
 typedef enum hb_train_method {
@@ -44,6 +45,7 @@ struct hb_trainer {
   hb_graph *graph, *teacher;
 
   hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
+  hb_rescaled *rescaled;    /* [weights]; traits NULL: it is none */
   bool *rounds;             /* [weights]: inputs are rounded to int8 */
   float *gradients;         /* as net.values, or lora.values */
   uint64_t gradient_count;

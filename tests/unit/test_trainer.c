@@ -337,7 +337,7 @@ static void wrong_options_are_refused_by_name(void **state) {
   o = usual_options("qat");
   refuses(&source, &o, "this model has none");
   o = usual_options("qat");
-  refuses(&tables, &o, "token_embd.weight has a format of halfbyte's own");
+  refuses(&tables, &o, "token_embd.weight has NF4: such a model is trained by e2e-qp or lora");
   o = usual_options("full");
   refuses(&small, &o, "token_embd.weight is Q4_0");
   o.rate = NAN;
