@@ -13,25 +13,9 @@ hb_type hb_weight_type(const hb_weight *weight, const hb_tensor *tensor) {
   return weight->private_type != HB_TYPE_F32 ? weight->private_type : tensor->type;
 }
 
-/* A row whose blocks share bytes. */
-static hb_status shared_row(const hb_source *source, const hb_tensor *t, hb_type type, uint64_t row,
-                            uint64_t cols, uint8_t *piece, float *out, hb_error *error) {
-  const hb_type_traits *traits = hb_traits(type);
-  uint64_t bytes = 0;
-  if (!hb_row_bytes(type, cols, &bytes) || bytes > HB_VALUES_PIECE)
-    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "tensor %S has rows of %u values: too many",
-                   t->name, cols);
-  uint64_t at = hb_gguf_shard_data_start(source->gguf, t->shard) + t->offset + row * bytes;
-  HB_TRY(source->read(source->context, t->shard, at, piece, (size_t)bytes, error));
-  traits->decode(piece, out, (size_t)(cols / traits->block_values));
-  return HB_OK;
-}
-
 hb_status hb_source_values(const hb_source *source, const hb_tensor *t, hb_type type, uint64_t from,
                            uint64_t count, uint8_t *piece, float *out, hb_error *error) {
   const hb_type_traits *traits = hb_traits(type);
-  if (traits->shared_bytes > 0)
-    return shared_row(source, t, type, from / count, count, piece, out, error);
   uint64_t at = hb_gguf_shard_data_start(source->gguf, t->shard) + t->offset +
                 from / traits->block_values * traits->block_bytes;
   uint64_t blocks = count / traits->block_values;

@@ -21,8 +21,8 @@ uint64_t hb_weight_values(const hb_weight *weight);
 
 #define HB_VALUES_PIECE (1u << 16) /* bytes of a tensor that are read at once */
 
-/* `count` values of `type` of a tensor from number `from` on, which begins a block, and of a type
- * whose blocks share bytes is a row, which has to fit; piece: [HB_VALUES_PIECE], to work in. */
+/* `count` values of `type`, whose blocks share no bytes, of a tensor from number `from` on, which
+ * begins a block; piece: [HB_VALUES_PIECE], to work in. */
 hb_status hb_source_values(const hb_source *source, const hb_tensor *tensor, hb_type type,
                            uint64_t from, uint64_t count, uint8_t *piece, float *out,
                            hb_error *error);

@@ -285,13 +285,13 @@ static bool in_layer(const hb_trainer *t, uint32_t weight) {
 
 static void project_layer(hb_trainer *t) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++)
-    if (in_layer(t, i) && t->quantizers[i].coder)
+    if (in_layer(t, i) && hb_quantizer_begun(&t->quantizers[i]))
       hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
 }
 
 static void derive_layer(hb_trainer *t) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++)
-    if (in_layer(t, i) && t->quantizers[i].coder)
+    if (in_layer(t, i) && hb_quantizer_begun(&t->quantizers[i]))
       hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
 }
 

@@ -22,15 +22,28 @@ static hb_status place(hb_net *net, hb_error *error) {
   return HB_OK;
 }
 
+/* Rows whose blocks share bytes. */
+static hb_status read_rows(const hb_weight *w, const hb_source *source, hb_type type,
+                           uint8_t *piece, float *values, hb_error *error) {
+  const hb_tensor *t = hb_gguf_tensor(source->gguf, w->name);
+  const hb_type_traits *traits = hb_traits(type);
+  uint64_t at = hb_gguf_shard_data_start(source->gguf, t->shard) + t->offset, bytes = 0;
+  if (!hb_row_bytes(type, w->cols, &bytes) || bytes > HB_VALUES_PIECE)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s has rows of %u values: too many",
+                   w->name, w->cols);
+  for (uint64_t row = 0; row < w->rows; row++) {
+    HB_TRY(source->read(source->context, t->shard, at + row * bytes, piece, (size_t)bytes, error));
+    traits->decode(piece, values + row * w->cols, (size_t)(w->cols / traits->block_values));
+  }
+  return HB_OK;
+}
+
 static hb_status read_values(const hb_weight *w, const hb_source *source, uint8_t *piece,
                              float *values, hb_error *error) {
   const hb_tensor *t = hb_gguf_tensor(source->gguf, w->name);
   hb_type type = hb_weight_type(w, t);
-  if (hb_traits(type)->shared_bytes == 0)
-    return hb_source_values(source, t, type, 0, hb_weight_values(w), piece, values, error);
-  for (uint64_t at = 0; at < hb_weight_values(w); at += w->cols)
-    HB_TRY(hb_source_values(source, t, type, at, w->cols, piece, values + at, error));
-  return HB_OK;
+  if (hb_traits(type)->shared_bytes > 0) return read_rows(w, source, type, piece, values, error);
+  return hb_source_values(source, t, type, 0, hb_weight_values(w), piece, values, error);
 }
 
 /* What stands beside weights; its outliers become part of them. */

@@ -130,10 +130,28 @@ static void lay_out(hb_quantizer *q, bool weights) {
   q->bytes = used;
 }
 
-hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, const hb_coder *coder,
+bool hb_quantizer_takes(hb_type type) {
+  return hb_coder_of(type) || hb_traits(type)->shared_bytes > 0;
+}
+
+static hb_status begin_shared(hb_quantizer *q, hb_type type, const uint8_t *blocks,
+                              const float *weights, hb_error *error) {
+  if (weights)
+    return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
+                   "codes of %s cannot be trained: its blocks share bytes", hb_type_name(type));
+  HB_TRY(hb_rescaled_begin(&q->shared, q->allocator, type, q->rows, q->cols, blocks, error));
+  q->parameter_count = hb_rescaled_count(&q->shared);
+  q->parameters = q->shared.parameters;
+  q->parameter_gradients = q->shared.gradients;
+  return HB_OK;
+}
+
+hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, hb_type type,
                              uint32_t rows, uint32_t cols, const uint8_t *blocks,
                              const float *weights, hb_error *error) {
-  *q = (hb_quantizer){.allocator = allocator, .coder = coder, .rows = rows, .cols = cols};
+  *q = (hb_quantizer){.allocator = allocator, .rows = rows, .cols = cols};
+  if (hb_traits(type)->shared_bytes > 0) return begin_shared(q, type, blocks, weights, error);
+  const hb_coder *coder = q->coder = hb_coder_of(type);
   if (!coder->parameters && !weights)
     return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET,
                    "the scales of %s cannot be trained: they are no numbers of their own",
@@ -161,6 +179,7 @@ hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, con
 }
 
 void hb_quantizer_end(hb_quantizer *q) {
+  if (q->shared.traits) hb_rescaled_end(&q->shared);
   hb_release(q->allocator, q->memory, q->bytes);
   *q = (hb_quantizer){0};
 }
@@ -230,7 +249,10 @@ static void project_rows(void *context, uint32_t thread, uint32_t first, uint32_
 
 void hb_quantizer_project(hb_quantizer *q, const hb_team *team, float *values) {
   projection p = {q, values};
-  hb_team_divide(team, q->rows, 1, project_rows, &p);
+  if (q->shared.traits)
+    hb_rescaled_project(&q->shared, team, values);
+  else
+    hb_team_divide(team, q->rows, 1, project_rows, &p);
 }
 
 /* ---- Backward ---- */
@@ -289,7 +311,10 @@ static void derive_rows(void *context, uint32_t thread, uint32_t first, uint32_t
 
 void hb_quantizer_back(hb_quantizer *q, const hb_team *team, float *gradient) {
   derivation d = {q, gradient};
-  hb_team_divide(team, q->rows, 1, derive_rows, &d);
+  if (q->shared.traits)
+    hb_rescaled_back(&q->shared, team, gradient);
+  else
+    hb_team_divide(team, q->rows, 1, derive_rows, &d);
 }
 
 typedef struct damping {
@@ -313,6 +338,7 @@ void hb_quantizer_damp(hb_quantizer *q, const hb_team *team, const float *values
 /* ---- The result ---- */
 
 void hb_quantizer_write(const hb_quantizer *q, uint8_t *blocks) {
+  if (q->shared.traits) memcpy(blocks, q->shared.blocks, (size_t)(q->rows * q->shared.row_bytes));
   const hb_coder *c = q->coder;
   for (uint64_t b = 0; b < q->block_count; b++) {
     uint8_t *block = blocks + b * c->block_bytes;

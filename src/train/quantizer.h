@@ -5,17 +5,20 @@
  *   weights     before rounding; or the codes are fixed, and there are none
  *   parameters  of the blocks, where they can be set one by one, in parts of what they were in the
  * beginning, so that one learning rate suits all: the half-precision scales d and minima dmin, as
- * multiples; the codes of scales and minima, as parts of the largest code */
+ * multiples; the codes of scales and minima, as parts of the largest code
+ *
+ * Where blocks share bytes, rescaled.h does all of it. */
 #ifndef HB_TRAIN_QUANTIZER_H
 #define HB_TRAIN_QUANTIZER_H
 
 #include "compress/coder.h"
-#include "train/team.h"
+#include "train/rescaled.h"
 
 typedef struct hb_quantizer {
   const hb_allocator *allocator;
-  const hb_coder *coder;
-  uint32_t rows, cols;
+  const hb_coder *coder; /* NULL where blocks share bytes */
+  hb_rescaled shared;    /* then this; of what follows there are parameters alone */
+  uint32_t rows, cols;   /* 0: this is no quantizer */
   uint64_t block_count, grid_count;
   float low, high;      /* levels: the outermost ones */
   float *weights;       /* [rows][cols], or NULL */
@@ -32,10 +35,16 @@ typedef struct hb_quantizer {
   uint64_t bytes;
 } hb_quantizer;
 
-/* Begins with the parameters of `blocks`, [rows][cols / values][block_bytes]. weights:
- * [rows][cols], copied, from which the codes follow; or NULL: the blocks' codes stay, which is
- * HB_UNSUPPORTED for a type whose parameters cannot be set. */
-hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, const hb_coder *coder,
+/* Whether matrices of a type can have one. */
+bool hb_quantizer_takes(hb_type type);
+static inline bool hb_quantizer_begun(const hb_quantizer *q) {
+  return q->rows > 0;
+}
+
+/* Begins with the parameters of `blocks`, [rows][bytes of a row]. weights:
+ * [rows][cols], copied, from which the codes follow, which is HB_UNSUPPORTED where blocks share
+ * bytes; or NULL: the blocks' codes stay, which it is for a type whose parameters cannot be set. */
+hb_status hb_quantizer_begin(hb_quantizer *q, const hb_allocator *allocator, hb_type type,
                              uint32_t rows, uint32_t cols, const uint8_t *blocks,
                              const float *weights, hb_error *error);
 /* Brings the weights it began with into the cells of the blocks' codes, so that these are what they

@@ -49,11 +49,8 @@ void hb_train_take_down(hb_trainer *t) {
   hb_graph_destroy(t->teacher);
   hb_optimizer_destroy(t->optimizer);
   for (uint32_t i = 0; i < weights && t->quantizers; i++)
-    if (t->quantizers[i].coder) hb_quantizer_end(&t->quantizers[i]);
+    if (hb_quantizer_begun(&t->quantizers[i])) hb_quantizer_end(&t->quantizers[i]);
   hb_release(t->allocator, t->quantizers, weights * sizeof *t->quantizers);
-  for (uint32_t i = 0; i < weights && t->rescaled; i++)
-    if (t->rescaled[i].traits) hb_rescaled_end(&t->rescaled[i]);
-  hb_release(t->allocator, t->rescaled, weights * sizeof *t->rescaled);
   hb_release(t->allocator, t->rounds, weights * sizeof *t->rounds);
   hb_release(t->allocator, t->gradients, t->gradient_count * sizeof *t->gradients);
   hb_release(t->allocator, t->of_weight, weights * sizeof *t->of_weight);

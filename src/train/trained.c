@@ -36,13 +36,11 @@ static hb_status check_own(const hb_trainer *t, const hb_weight *w, hb_type type
 static hb_status begin_rounding(hb_trainer *t, uint32_t weight, hb_type type, const uint8_t *blocks,
                                 const hb_net *original, hb_error *error) {
   const hb_weight *w = &t->net.model->weights[weight];
-  uint32_t rows = (uint32_t)w->rows, cols = (uint32_t)w->cols;
-  if (hb_traits(type)->shared_bytes > 0)
-    return hb_rescaled_begin(&t->rescaled[weight], t->allocator, type, rows, cols, blocks, error);
   hb_quantizer *q = &t->quantizers[weight];
   const float *values = NULL;
   if (changes_codes(t, w)) values = hb_net_values(original ? original : &t->net, weight);
-  HB_TRY(hb_quantizer_begin(q, t->allocator, hb_coder_of(type), rows, cols, blocks, values, error));
+  HB_TRY(hb_quantizer_begin(q, t->allocator, type, (uint32_t)w->rows, (uint32_t)w->cols, blocks,
+                            values, error));
   if (values && original && t->method != HB_TRAIN_AUTOROUND) hb_quantizer_keep_codes(q, blocks);
   return HB_OK;
 }
@@ -53,8 +51,7 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_tensor *tensor = hb_gguf_tensor(t->source->gguf, w->name);
   hb_type type = hb_weight_type(w, tensor);
-  bool rounds = hb_coder_of(type) || hb_traits(type)->shared_bytes > 0;
-  if (hb_weight_is_vector(w) || !rounds) return HB_OK;
+  if (hb_weight_is_vector(w) || !hb_quantizer_takes(type)) return HB_OK;
   t->rounds[weight] = t->o.round_inputs;
   if (!may_be_trained(t, w)) return HB_OK;
   HB_TRY(check_own(t, w, type, error));
@@ -68,16 +65,12 @@ static hb_status begin_quantizer(hb_trainer *t, uint32_t weight, const hb_net *o
   return status;
 }
 
-static bool is_rounded(const hb_trainer *t, uint32_t weight) {
-  return t->quantizers[weight].coder || t->rescaled[weight].traits;
-}
-
 static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_error *error) {
   bool any = false;
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     if (!t->net.model->weights[i].present) continue;
     HB_TRY(begin_quantizer(t, i, original, error));
-    any = any || is_rounded(t, i);
+    any = any || hb_quantizer_begun(&t->quantizers[i]);
   }
   if (!any)
     return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
@@ -89,14 +82,14 @@ static hb_status begin_quantizers(hb_trainer *t, const hb_net *original, hb_erro
 static hb_status check_floats(const hb_trainer *t, hb_error *error) {
   for (uint32_t i = 0; i < t->net.model->weight_count; i++) {
     const hb_weight *w = &t->net.model->weights[i];
-    if (!may_be_trained(t, w) || is_rounded(t, i)) continue;
+    if (!may_be_trained(t, w) || hb_quantizer_begun(&t->quantizers[i])) continue;
     hb_type type = hb_weight_type(w, hb_gguf_tensor(t->source->gguf, w->name));
     if (w->outliers.bytes > 0)
       return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s has outliers beside floats", w->name);
     if (hb_traits(type)->block_values > 1)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
-                     "%s is %s: what is quantized is trained by qat or e2e-qp", w->name,
-                     hb_type_name(type));
+                     "%s is %s: what is quantized is trained by %se2e-qp or lora", w->name,
+                     hb_type_name(type), hb_traits(type)->shared_bytes > 0 ? "" : "qat, ");
   }
   return HB_OK;
 }
@@ -192,9 +185,8 @@ hb_status hb_train_load(hb_trainer *t, hb_error *error) {
   HB_TRY(adapts ? load_frozen(t, error) : load_net(t, error));
   uint32_t weights = t->model->weight_count;
   t->quantizers = hb_allocate_zero(t->allocator, weights * sizeof *t->quantizers);
-  t->rescaled = hb_allocate_zero(t->allocator, weights * sizeof *t->rescaled);
   t->rounds = hb_allocate_zero(t->allocator, weights * sizeof *t->rounds);
-  if (!t->quantizers || !t->rescaled || !t->rounds) return out_of_memory(error);
+  if (!t->quantizers || !t->rounds) return out_of_memory(error);
   HB_TRY(take_original(t, !adapts && t->method != HB_TRAIN_FULL, error));
   HB_TRY(take_teacher(t, error));
   if (!adapts) return check_floats(t, error);
@@ -216,7 +208,7 @@ static bool is_constant(const hb_weight *w) {
 static bool is_trained(const hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   if (!may_be_trained(t, w)) return false;
-  if (is_rounded(t, weight)) return true;
+  if (hb_quantizer_begun(&t->quantizers[weight])) return true;
   return t->method != HB_TRAIN_AUTOROUND && !is_constant(w);
 }
 
@@ -238,15 +230,14 @@ static hb_parameter weight_of(const hb_net *net, uint32_t weight, const float *g
 void hb_train_add_parameters(hb_trainer *t, uint32_t weight) {
   const hb_weight *w = &t->net.model->weights[weight];
   const hb_quantizer *q = &t->quantizers[weight];
-  const hb_rescaled *r = &t->rescaled[weight];
   hb_parameter p = weight_of(&t->net, weight, t->of_weight[weight]);
-  if (is_rounded(t, weight)) p.value = q->weights;
+  if (hb_quantizer_begun(q)) p.value = q->weights;
   if (p.value) add_parameter(t, p);
-  if (!is_rounded(t, weight)) return;
+  if (!hb_quantizer_begun(q)) return;
   add_parameter(t, (hb_parameter){.name = hb_string_of(w->name),
-                                  .value = q->coder ? q->parameters : r->parameters,
-                                  .gradient = q->coder ? q->parameter_gradients : r->gradients,
-                                  .count = q->coder ? q->parameter_count : hb_rescaled_count(r),
+                                  .value = q->parameters,
+                                  .gradient = q->parameter_gradients,
+                                  .count = q->parameter_count,
                                   .rate = (float)(t->o.scale_rate / t->o.rate)});
 }
 

@@ -68,13 +68,8 @@ bool hb_train_reached(const hb_trainer *t, uint32_t weight) {
 void hb_train_project(hb_trainer *t) {
   if (t->method == HB_TRAIN_LORA) hb_lora_project(&t->lora);
   for (uint32_t i = 0; i < t->model->weight_count; i++) {
-    if (!hb_train_reached(t, i)) continue;
-    if (t->quantizers[i].coder)
-      hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
-    else if (t->rescaled[i].traits)
-      hb_rescaled_project(&t->rescaled[i], &t->team, hb_net_values(&t->net, i));
-    else
-      continue;
+    if (!hb_quantizer_begun(&t->quantizers[i]) || !hb_train_reached(t, i)) continue;
+    hb_quantizer_project(&t->quantizers[i], &t->team, hb_net_values(&t->net, i));
     hb_net_add_outliers(&t->net, i);
   }
 }
@@ -83,13 +78,9 @@ void hb_train_project(hb_trainer *t) {
 static void derive_parameters(hb_trainer *t) {
   if (t->method == HB_TRAIN_LORA) hb_lora_back(&t->lora, t->gradients);
   for (uint32_t i = 0; i < t->model->weight_count; i++) {
-    bool shares = t->rescaled[i].traits != NULL;
-    if (!t->quantizers[i].coder && !shares) continue;
+    if (!hb_quantizer_begun(&t->quantizers[i])) continue;
     hb_net_skip_outliers(&t->net, i, t->of_weight[i]);
-    if (shares)
-      hb_rescaled_back(&t->rescaled[i], &t->team, t->of_weight[i]);
-    else
-      hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
+    hb_quantizer_back(&t->quantizers[i], &t->team, t->of_weight[i]);
   }
 }
 

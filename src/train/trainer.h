@@ -10,7 +10,6 @@
 #include "train/optimizer.h"
 #include "train/packer.h"
 #include "train/quantizer.h"
-#include "train/rescaled.h"
 #include "train/schedule.h"
 
 typedef enum hb_train_method {
@@ -44,8 +43,7 @@ struct hb_trainer {
   hb_net guide; /* the teacher, or whose layers are followed; empty without one */
   hb_graph *graph, *teacher;
 
-  hb_quantizer *quantizers; /* [weights]; coder NULL: it is none */
-  hb_rescaled *rescaled;    /* [weights]; traits NULL: it is none */
+  hb_quantizer *quantizers; /* [weights]; where there are none, not begun */
   bool *rounds;             /* [weights]: inputs are rounded to int8 */
   float *gradients;         /* as net.values, or lora.values */
   uint64_t gradient_count;

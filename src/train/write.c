@@ -72,9 +72,7 @@ static hb_status write_tensors(const hb_trainer *t, hb_gguf_writer *writer, uint
     uint32_t weight = weight_of(t, tensor);
     if (weight == HB_NONE || !hb_train_reached(t, weight))
       HB_TRY(copy(t, tensor, writer, piece, error));
-    else if (t->rescaled[weight].traits)
-      HB_TRY(hb_gguf_writer_data(writer, t->rescaled[weight].blocks, (size_t)tensor->bytes, error));
-    else if (t->quantizers[weight].coder)
+    else if (hb_quantizer_begun(&t->quantizers[weight]))
       HB_TRY(write_blocks(t, tensor, weight, writer, error));
     else
       HB_TRY(encode(t, tensor, weight, writer, piece, error));

@@ -44,7 +44,7 @@ static void begin(sample *s, hb_type type, bool fixed) {
   for (size_t i = 0; i < VALUES / coder->values; i++)
     coder->round(s->weights + i * coder->values, s->blocks + i * coder->block_bytes);
   hb_traits(type)->decode(s->blocks, s->decoded, VALUES / coder->values);
-  if (hb_quantizer_begin(&s->q, hb_allocator_or_default(NULL), coder, ROWS, COLS, s->blocks,
+  if (hb_quantizer_begin(&s->q, hb_allocator_or_default(NULL), type, ROWS, COLS, s->blocks,
                          fixed ? NULL : s->weights, &error) != HB_OK)
     fail_msg("%s", error.message);
 }
@@ -257,8 +257,8 @@ static void fixed_codes_with_fixed_scales_are_refused(void **state) {
   hb_quantizer q;
   hb_error error;
   uint8_t blocks[8 * 17] = {0};
-  assert_int_equal(hb_quantizer_begin(&q, hb_allocator_or_default(NULL), hb_coder_of(HB_TYPE_MXFP4),
-                                      1, 256, blocks, NULL, &error),
+  assert_int_equal(hb_quantizer_begin(&q, hb_allocator_or_default(NULL), HB_TYPE_MXFP4, 1, 256,
+                                      blocks, NULL, &error),
                    HB_UNSUPPORTED);
   assert_non_null(strstr(error.message, "MXFP4"));
 }
