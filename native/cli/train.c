@@ -286,7 +286,7 @@ static bool open_files(training *t) {
   hb_status status = open_model(t, t->model, o->model != NULL, &t->source, &error);
   if (status == HB_OK && o->original) status = hb_source_open(o->original, &t->original, &error);
   if (status == HB_OK && o->teacher_model)
-    status = open_model(t, o->teacher_model, o->joint, &t->teacher, &error);
+    status = open_model(t, o->teacher_model, true, &t->teacher, &error);
   if (status == HB_OK && o->adapter) status = hb_file_open(o->adapter, &t->adapter, &error);
   if (status == HB_OK && o->state) status = hb_paged_create(o->state, &t->state, &error);
   if (status != HB_OK) cli_fail_error(&error);
@@ -300,6 +300,8 @@ static const char *find_contradiction(const cli_options *o, const char *method) 
     return "--teacher needs --original or --teacher-model, the model that teaches";
   if (!taught && (cli_given(o, OPTION_TRAIN_TEMPERATURE) || o->teacher_model || o->joint))
     return "--temperature, --teacher-model and --joint are the teacher's: they need --teacher";
+  if (o->teacher_model && !o->joint && hb_is_untrained(o->teacher_model))
+    return "--teacher-model begins at random, and has nothing to teach without --joint";
   bool begins = strcmp(method, "full") != 0 && strcmp(method, "lora") != 0 &&
                 (strcmp(method, "e2e-qp") != 0 || o->tables);
   if (o->original && !begins && (!taught || o->teacher_model))

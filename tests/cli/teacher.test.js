@@ -60,7 +60,15 @@ test('what makes no sense of a teacher is refused by name', (t) => {
   refused(/--teacher needs --original or --teacher-model/, '--teacher', '0.5');
   refused(/they need --teacher/, ...model);
   refused(/they need --teacher/, '--joint');
-  refused(/no such file|No such file/, '--teacher', '1', '--teacher-model', at('none.gguf'));
+  writeFileSync(at('config.json'), '{}');
+  refused(
+    /nothing to teach without --joint/,
+    '--teacher',
+    '1',
+    '--teacher-model',
+    at('config.json'),
+  );
+  refused(/No such file/, '--teacher', '1', '--teacher-model', at('none.gguf'));
   succeed('synth', '-o', at('strange.gguf'), '--shape', '64,1,2,1,128,310', '--type', 'f32');
   refused(
     /the teacher has 310 tokens, and its student 300/,
