@@ -285,14 +285,6 @@ static void a_run_that_goes_on_ends_with_the_same_bits(void **state) {
 
 /* ---- Errors ---- */
 
-static void refuses(const hb_source *source, const hb_train_options *options, const char *reason) {
-  hb_trainer *t;
-  hb_error error = {0};
-  assert_int_equal(hb_trainer_create(source, options, &t, &error), HB_ARGUMENT);
-  if (!strstr(error.message, reason)) fail_msg("%s: not \"%s\"", error.message, reason);
-  assert_null(t);
-}
-
 static void options_without_meaning_are_refused_by_name(void **state) {
   (void)state;
   NEED_SHARED(MODEL);

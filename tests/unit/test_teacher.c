@@ -171,14 +171,6 @@ static void a_joint_run_that_goes_on_ends_with_the_same_bits(void **state) {
   hb_threads_destroy(threads);
 }
 
-static void refuses(const hb_source *source, const hb_train_options *options, const char *reason) {
-  hb_trainer *t;
-  hb_error error = {0};
-  assert_int_not_equal(hb_trainer_create(source, options, &t, &error), HB_OK);
-  if (!strstr(error.message, reason)) fail_msg("%s: not \"%s\"", error.message, reason);
-  assert_null(t);
-}
-
 /* A copy in which the token <0x05> is <0x9>. */
 static gguf_file with_another_token(const gguf_file *from) {
   uint8_t *copy = malloc(from->size);

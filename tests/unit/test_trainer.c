@@ -316,14 +316,6 @@ static void numbers_that_are_none_stop_the_run_with_step_and_tensor(void **state
   gguf_file_close(&from);
 }
 
-static void refuses(const hb_source *source, const hb_train_options *options, const char *reason) {
-  hb_trainer *t;
-  hb_error error = {0};
-  assert_int_not_equal(hb_trainer_create(source, options, &t, &error), HB_OK);
-  if (!strstr(error.message, reason)) fail_msg("%s: not \"%s\"", error.message, reason);
-  assert_null(t);
-}
-
 static void wrong_options_are_refused_by_name(void **state) {
   (void)state;
   NEED_SHARED(MODEL);

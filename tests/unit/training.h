@@ -43,6 +43,15 @@ static inline hb_trainer *open_trainer(const hb_source *source, const hb_train_o
   return t;
 }
 
+static inline void refuses(const hb_source *source, const hb_train_options *options,
+                           const char *reason) {
+  hb_trainer *t;
+  hb_error error = {0};
+  assert_int_not_equal(hb_trainer_create(source, options, &t, &error), HB_OK);
+  if (!strstr(error.message, reason)) fail_msg("%s: not \"%s\"", error.message, reason);
+  assert_null(t);
+}
+
 static inline hb_train_report run_steps(hb_trainer *t, uint32_t steps) {
   hb_train_report r = {0};
   hb_error error;
