@@ -84,12 +84,12 @@ static hb_status check_floats(const hb_trainer *t, hb_error *error) {
     const hb_weight *w = &t->net.model->weights[i];
     if (!may_be_trained(t, w) || hb_quantizer_begun(&t->quantizers[i])) continue;
     hb_type type = hb_weight_type(w, hb_gguf_tensor(t->source->gguf, w->name));
-    if (w->outliers.bytes > 0)
-      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s has outliers beside floats", w->name);
     if (hb_traits(type)->block_values > 1)
       return hb_fail(error, HB_ARGUMENT, HB_NO_OFFSET,
                      "%s is %s: what is quantized is trained by %se2e-qp or lora", w->name,
                      hb_type_name(type), hb_traits(type)->shared_bytes > 0 ? "" : "qat, ");
+    if (w->outliers.bytes > 0)
+      return hb_fail(error, HB_UNSUPPORTED, HB_NO_OFFSET, "%s has outliers beside floats", w->name);
   }
   return HB_OK;
 }
